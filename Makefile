@@ -1,0 +1,70 @@
+# Everything a newcomer types. `make help` lists it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+RUN := $(BIN)/snakemake --profile profiles/local
+
+.PHONY: help demo toy resume report test test-fast lint format bench dag docs lock clean
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(READY): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	@touch $@
+
+demo: $(READY) toy  ## make the toy data, run every pipeline on it, write report.html
+	$(RUN)
+	@$(MAKE) --no-print-directory report
+
+toy: $(READY)  ## make the toy data
+	@$(RUN) --quiet all -- toy
+
+resume: $(READY)  ## go on after a run that was killed
+	@$(BIN)/python scripts/resume.py
+	$(RUN)
+	@$(MAKE) --no-print-directory report
+
+report: $(READY)  ## write report.html of the last run
+	@$(RUN) --quiet all --report report.html
+	@echo "Results: $(CURDIR)/results   Report: $(CURDIR)/report.html"
+
+test: $(READY)  ## all tests
+	$(BIN)/python -m pytest
+
+test-fast: $(READY)  ## the tests that take seconds: unit, rules, dag
+	$(BIN)/python -m pytest tests/unit tests/rules tests/dag
+
+lint: $(READY)  ## style, types, spelling, rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check --quiet Snakefile rules
+	$(BIN)/mypy
+	$(BIN)/codespell
+	$(BIN)/snakemake --lint
+
+format: $(READY)  ## put code into the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile rules
+
+bench: $(READY)  ## measure against dipy and MRtrix; writes benchmarks/*/*.md
+	PYTHONPATH=scripts $(BIN)/python benchmarks/neuro/kernels.py
+	PYTHONPATH=scripts $(BIN)/python benchmarks/neuro/parity.py
+
+dag docs: $(READY)  ## regenerate what is generated in the docs: graphs and the config's reference
+	PYTHONPATH=scripts $(BIN)/python scripts/render_docs.py
+
+lock: $(READY)  ## pin the newest versions that requirements.in allows
+	$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet uv
+	$(VENV)/lock/bin/uv pip compile requirements.in --universal --python-version 3.11 --upgrade \
+	  --generate-hashes --no-header --no-emit-index-url --no-annotate --output-file requirements.lock
+
+clean:  ## remove results, toy data, report and Snakemake's records
+	rm -rf results toy report.html .snakemake

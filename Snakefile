@@ -1,0 +1,51 @@
+"""Tessera: scientific image and genome analysis at scale.
+
+`snakemake toy` makes the demonstration data, `snakemake` runs every pipeline that config.yaml
+lists, `snakemake WORD` one of them. See README.md.
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+# One's own config.yaml in the working directory comes first, the shipped one otherwise.
+shipped = workflow.source_path("config.yaml")
+
+
+configfile: "config.yaml" if os.path.exists("config.yaml") else shipped
+
+
+pathvars:
+    work="<results>/work",
+    logs="<results>/logs",
+    benchmarks="<results>/benchmarks",
+    toy="toy",
+
+
+wildcard_constraints:
+    unit=r"sub-[A-Za-z0-9]+(/ses-[A-Za-z0-9]+)?",
+    slab=r"\d+of\d+",
+
+
+report: "report/workflow.rst"
+
+
+include: "rules/common.smk"
+include: "rules/toy.smk"
+include: "rules/neuro.smk"
+
+
+rule all:
+    """Every pipeline that the config lists under `pipelines`."""
+    default_target: True
+    input:
+        *[getattr(rules, word).input for word in config["pipelines"]],
+
+
+onsuccess:
+    print(closing_words("Done."))
+
+
+onerror:
+    print(closing_words("Not everything could be made: the log above says which job failed, and why."))

@@ -1,0 +1,102 @@
+"""What every pipeline shares: the library's place, the checked configuration, code digests."""
+
+import functools
+import hashlib
+import os
+import pathlib
+import sys
+
+from snakemake.sourcecache import LocalSourceFile
+
+# Every file of the library and every schema, by name: only a file that was asked for through
+# source_path() comes along when this workflow is a module fetched by git or is sent to a node
+# without a shared file system. tests/dag/test_house.py keeps the list complete.
+LIBRARY = [
+    "schemas/config.yaml",
+    "schemas/neuro.yaml",
+    "schemas/neuro_subjects.yaml",
+    *[f"scripts/tessera/{name}.py" for name in (
+        "__init__", "alive", "config", "config_docs", "digest", "errors", "figures", "headers", "job",
+        "nifti", "page", "sheets", "tiles", "verdict",
+        "neuro/__init__", "neuro/acquisition", "neuro/bids", "neuro/derivatives", "neuro/facts",
+        "neuro/fit", "neuro/gradients", "neuro/group", "neuro/mask", "neuro/nlm", "neuro/noise",
+        "neuro/phantom", "neuro/plan", "neuro/presets", "neuro/qc", "neuro/readings",
+        "neuro/series", "neuro/slabs", "neuro/summary", "neuro/tensor", "neuro/toy",
+    )],
+]  # fmt: skip
+
+
+def house():
+    """Return the folder that holds the library and the schemas: the checkout where there is
+    one, else a copy under .snakemake, named by its content."""
+    here = workflow.current_basedir
+    if isinstance(here, LocalSourceFile):
+        return pathlib.Path(os.path.abspath(here.get_path_or_uri(secret_free=True))).parent
+    sources = {name: pathlib.Path(workflow.source_path(f"../{name}")) for name in LIBRARY}
+    content = b"\0".join(path.read_bytes() for path in sources.values())
+    folder = pathlib.Path(".snakemake", "tessera", hashlib.sha256(content).hexdigest()[:16])
+    for name, path in sources.items():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.exists():
+            place = target.with_name(f"{target.name}.{os.getpid()}")
+            place.write_bytes(path.read_bytes())
+            place.replace(target)
+    return folder.absolute()
+
+
+HOUSE = house()
+sys.path.insert(0, str(HOUSE / "scripts"))
+# Scripts find the library through this variable: unlike PYTHONPATH it reaches conda environments.
+os.environ["TESSERA_LIBRARY"] = str(HOUSE / "scripts")
+# Compiled kernels are kept in one place per run, wherever the checkout may be written to or not.
+os.environ.setdefault("NUMBA_CACHE_DIR", os.path.abspath(".snakemake/numba"))
+
+from tessera.alive import RUN, hold
+from tessera.config import load_schema, validate_config
+from tessera.digest import code_digest
+from tessera.errors import InputError
+
+
+hold(RUN)
+
+VERSION = "0.1.0"
+
+
+def plainly(function, *args, **kwargs):
+    """Call a function; bad input ends the run with its sentences and nothing else."""
+    try:
+        return function(*args, **kwargs)
+    except InputError as error:
+        raise SystemExit(f"Tessera cannot start:\n{error}")
+
+
+def deferred(function, *args):
+    """Return a function that makes this call once, when it is first needed."""
+    return functools.cache(functools.partial(plainly, function, *args))
+
+
+def code(*names):
+    """Digest of scripts and of all that they reach in the library, for the param `code`."""
+    scripts = [pathlib.Path(workflow.source_path(f"../scripts/{name}.py")) for name in names]
+    return "-".join(code_digest(script, HOUSE / "scripts") for script in scripts)
+
+
+# In place: the rules, and a workflow that uses this one as a module, hold the same mapping.
+config.update(plainly(validate_config, dict(config), load_schema(HOUSE / "schemas", "config")))
+
+
+def closing_words(first):
+    """What the end of a run says: what there is, what was set aside, where to look."""
+    lines = [first]
+    root = pathlib.Path(workflow.pathvars.apply("<results>"))
+    for word in config["pipelines"]:
+        folder = root / word
+        quarantine = folder / "quarantine.tsv"
+        if quarantine.exists():
+            rows = quarantine.read_text(encoding="utf-8").splitlines()[1:]
+            aside = sorted({" ".join(filter("n/a".__ne__, row.split("\t")[:2])) for row in rows})
+            told = f"; set aside: {', '.join(aside)} (reasons in {quarantine})" if aside else ""
+            lines.append(f"{word}: {folder}{told}")
+    lines.append("One page with everything: make report (or snakemake --report report.html)")
+    return "\n".join(lines)

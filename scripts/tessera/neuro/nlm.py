@@ -1,0 +1,363 @@
+"""Classic non-local means for 3-D magnitude images, one volume per call and thread.
+
+The estimator is that of Buades et al. (2005) with the Rician correction of Wiest-Daesslé et al.
+(2008), in the form of dipy's ``nlmeans(..., method="classic")``. A voxel becomes the root of the
+weighted mean of the squared samples in a cube around it,
+
+    w(x, o) = exp(-d(x, x + o) / (sqrt(2) s(x + o)^2)),
+
+with d the mean squared difference of the two patches and s the mean sigma over the moving patch;
+with the Rician correction 2 sigma(x)^2 is taken off the mean square first. Patches stay inside the
+search cube, so offsets run over ``[-(search - patch), search - patch]`` along each axis.
+
+How it is made fast: the loops over offsets are outside and those over voxels inside; a difference
+d serves both ends of its pair, so half of the offsets suffice; its sum over the patch is separable.
+A volume is held flat (x, then y, then z), which makes an offset one integer and every inner loop
+long and free of branches.
+
+How it is made reproducible: every voxel sees the same float operations in the same order wherever
+it lies in the block. Nothing is reassociated, fused operations are spelled out where they are
+wanted, no sum runs on from voxel to voxel, and contributions arrive in the order of the offsets. A
+volume cut into parts, each with a margin of the search radius, gives the bytes of the whole.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+
+Volume = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+_CHUNK = 8 * 96
+"""Voxels handled at a time (rounded to whole rows): all of a chunk's streams fit the L1 cache."""
+
+
+def pad_reflect(volume: Volume, radius: int) -> Volume:
+    """Extend a volume on all sides by reflection about the edge voxels.
+
+    Parameters
+    ----------
+    volume
+        (Z, Y, X) array.
+    radius
+        Voxels to add on each side; >= 0. An axis shorter than that is reflected repeatedly.
+
+    Returns
+    -------
+    (Z + 2 radius, Y + 2 radius, X + 2 radius) array of the same dtype. The edge voxel itself is
+    not repeated (``... 2 1 | 0 1 2 ...``), as in dipy.
+    """
+    return np.pad(volume, radius, mode="reflect")
+
+
+def nlmeans(
+    volume: Volume,
+    sigma: float | Volume,
+    *,
+    mask: Mask | None = None,
+    patch_radius: int = 1,
+    search_radius: int = 5,
+    rician: bool = True,
+) -> Volume:
+    """Denoise a whole volume, reflected at its edges.
+
+    Parameters
+    ----------
+    volume, sigma, mask
+        (Z, Y, X) volume, noise level (number or map), voxels wanted.
+    patch_radius, search_radius, rician
+        As in `nlmeans_padded`, which does the work.
+
+    Returns
+    -------
+    (Z, Y, X) float32.
+    """
+    padded_sigma = sigma if np.ndim(sigma) == 0 else pad_reflect(np.asarray(sigma), search_radius)
+    return nlmeans_padded(
+        pad_reflect(volume, search_radius),
+        padded_sigma,
+        mask=mask,
+        patch_radius=patch_radius,
+        search_radius=search_radius,
+        rician=rician,
+    )
+
+
+def nlmeans_padded(
+    block: Volume,
+    sigma: float | Volume,
+    *,
+    mask: Mask | None = None,
+    patch_radius: int,
+    search_radius: int,
+    rician: bool,
+) -> Volume:
+    """Denoise the core of a block that carries its own margin.
+
+    Parameters
+    ----------
+    block
+        (Z + 2 B, Y + 2 B, X + 2 B) float32 with B = `search_radius`; the margin holds the real
+        neighbours of the core, or reflections at the edge of the image (`pad_reflect`). Magnitudes
+        between 1e-15 and 1e15 are safe from overflow of their squares. A sample that is not finite
+        spoils the voxels whose search cube holds it and no others; replace it before the call.
+    sigma
+        Standard deviation of the noise in the units of `block`: a number, or a map of the shape of
+        `block`. Where it is 0 the voxel is returned as it came.
+    mask
+        (Z, Y, X) bool: voxels wanted, the others are 0. It does not alter a wanted voxel.
+    patch_radius
+        Radius of the compared patches, >= 1.
+    search_radius
+        Radius of the search cube, patches included, >= `patch_radius`.
+    rician
+        Subtract the Rician bias, 2 sigma^2, from the mean square, and clip at 0.
+
+    Returns
+    -------
+    (Z, Y, X) float32. Samples and weights are float32, which leaves a relative error of about 1e-7
+    in the mean square; sums beyond one plane of offsets and the correction are float64.
+
+    Raises
+    ------
+    ValueError
+        If radii, shapes or sigma do not make sense.
+
+    Notes
+    -----
+    The GIL is released, so callers may denoise one volume per thread.
+    """
+    margin = search_radius
+    core = tuple(n - 2 * margin for n in block.shape)
+    if not 1 <= patch_radius <= search_radius:
+        raise ValueError(f"patch radius {patch_radius} is not in 1..{search_radius}")
+    if block.ndim != 3 or min(core) < 1:
+        raise ValueError(f"a block of shape {block.shape} has no core within a margin of {margin}")
+    if mask is not None and mask.shape != core:
+        raise ValueError(f"mask of shape {mask.shape} for a core of shape {core}")
+    if np.ndim(sigma) != 0 and np.shape(sigma) != block.shape:
+        raise ValueError(f"sigma of shape {np.shape(sigma)} for a block of shape {block.shape}")
+    if not np.all(np.isfinite(sigma)) or np.any(np.asarray(sigma) < 0):
+        raise ValueError("sigma is negative or not finite")
+
+    result = np.zeros(core, np.float32)
+    wanted = np.ones(core, np.bool_) if mask is None else mask.astype(np.bool_)
+    if not wanted.any():
+        return result
+    box = _bounding_box(wanted)
+    outer = tuple(slice(s.start, s.stop + 2 * margin) for s in box)
+    wanted, samples = wanted[box], block[outer]
+    levels = np.broadcast_to(np.asarray(sigma, np.float64), block.shape)[outer]
+    centre = (slice(margin, -margin),) * 3
+    noise = levels[centre]
+    if not noise.any():
+        mean_square = np.zeros(noise.shape)
+    else:
+        flat, squares = _flatten(samples, margin), _flatten(samples * samples, margin)
+        reach = search_radius - patch_radius
+        if np.ndim(sigma) == 0:
+            scale = np.array([_exponent_scale(float(sigma), patch_radius)], np.float32)
+        else:
+            moving = _box_mean(levels, patch_radius)
+            scale = _flatten(_exponent_scale(moving, patch_radius), margin)
+        rows = np.ascontiguousarray(wanted.any(axis=2))
+        weighted, weights = _accumulate(
+            flat, squares, scale, rows, samples.shape, (0,) * (2 * patch_radius + 1), reach
+        )
+        mean_square = weighted / weights
+    if rician:
+        mean_square = mean_square - 2 * noise**2
+    value = np.sqrt(np.maximum(mean_square, 0)).astype(np.float32)
+    value = np.where(noise > 0, value, samples[centre])
+    result[box] = np.where(wanted, value, np.float32(0))
+    return result
+
+
+def _bounding_box(mask: Mask) -> tuple[slice, ...]:
+    spans = []
+    for axis in range(3):
+        others = tuple(a for a in range(3) if a != axis)
+        inside = np.flatnonzero(mask.any(axis=others))
+        spans.append(slice(int(inside[0]), int(inside[-1]) + 1))
+    return tuple(spans)
+
+
+def _flatten(volume: npt.NDArray[np.floating], slack: int) -> Volume:
+    """One dimension, with a few zeros at both ends so that loops over whole rows may overrun."""
+    flat = np.zeros(volume.size + 2 * slack, np.float32)
+    flat[slack : slack + volume.size] = volume.ravel()
+    return flat
+
+
+def _box_mean(volume: npt.NDArray[np.float64], radius: int) -> npt.NDArray[np.float64]:
+    """Mean over the cube around each voxel; 0 where the cube leaves the volume."""
+    total = volume
+    for axis in range(3):
+        lines = np.moveaxis(total, axis, 0)
+        count = lines.shape[0] - 2 * radius
+        summed = np.zeros_like(lines)
+        for shift in range(2 * radius + 1):
+            summed[radius : radius + count] += lines[shift : shift + count]
+        total = np.moveaxis(summed, 0, axis)
+    return total / (2 * radius + 1) ** 3
+
+
+def _exponent_scale(sigma: Any, patch_radius: int) -> Any:
+    """Return the factor that turns a summed squared difference into the log2 of its weight."""
+    spread = math.sqrt(2) * math.log(2) * (2 * patch_radius + 1) ** 3 * np.square(sigma)
+    # Where sigma is 0 the weight is 1 for equal patches and vanishes for others, never NaN.
+    return -1 / np.maximum(spread, 1e-37)
+
+
+@nb.njit(nogil=True, cache=True)
+def _exp2(y):  # type: ignore[no-untyped-def]
+    """2**y for y <= 0 in float32, relative error below 2e-7; y < -126 counts as -126."""
+    y = max(y, np.float32(-126))
+    shifted = y + np.float32(12582912)  # 1.5 * 2**23: the sum's low bits hold y rounded
+    fraction = y - (shifted - np.float32(12582912))
+    p = np.float32(0.001326472731307149)
+    p = p * fraction + np.float32(0.009671512991189957)
+    p = p * fraction + np.float32(0.05550733581185341)
+    p = p * fraction + np.float32(0.24022242426872253)
+    p = p * fraction + np.float32(0.6931470036506653)
+    p = p * fraction + np.float32(1.0)
+    bits = np.float32(p).view(np.int32) + (np.float32(shifted).view(np.int32) << 23)
+    return np.int32(bits).view(np.float32)
+
+
+@nb.njit(nogil=True, cache=True)
+def _accumulate(flat, squares, scale, rows, shape, shifts, reach):  # type: ignore[no-untyped-def]
+    """Sum weighted squares and weights of every core voxel over all offsets.
+
+    The offset 0 has weight 1. Of every pair of opposite offsets one is taken, and its difference
+    weighs both ends: the *near* voxel i looks at i + offset, the *far* one at i + offset looks
+    back. Sums over the offsets of one pair of planes are float32, all beyond are float64.
+    """
+    patch = len(shifts) // 2
+    margin = patch + reach
+    depth, height, width = shape[0] - 2 * margin, shape[1] - 2 * margin, shape[2] - 2 * margin
+    stride = shape[2]
+    plane = shape[1] * stride
+    slack = margin
+    chunk_rows = max(1, _CHUNK // stride)
+    chunk = chunk_rows * stride
+
+    weighted = np.empty((depth, height, width))
+    weights = np.ones((depth, height, width))
+    for z in range(depth):
+        for y in range(height):
+            start = slack + (z + margin) * plane + (y + margin) * stride + margin
+            for x in range(width):
+                weighted[z, y, x] = squares[start + x]
+
+    first, last = np.full(depth, shape[1]), np.zeros(depth, np.int64)
+    for z in range(depth):
+        for y in range(height):
+            if rows[z, y]:
+                first[z] = min(first[z], margin + y)
+                last[z] = margin + y + 1
+
+    column = np.empty(chunk + 2 * patch * (stride + 1), np.float32)
+    strip = np.empty(chunk + 2 * patch, np.float32)
+    near = np.empty((2, plane + 2 * slack), np.float32)
+    far = np.empty((2, plane + 2 * slack), np.float32)
+    for z in range(margin - reach, margin + depth):
+        for dz in range(reach + 1):
+            near_z, far_z = z - margin, z + dz - margin
+            low, high = shape[1], 0
+            has_near, has_far = 0 <= near_z, 0 <= far_z < depth
+            near[:] = 0
+            far[:] = 0
+            for dy in range(-reach if dz > 0 else 0, reach + 1):
+                low, high = shape[1], 0
+                if has_near and last[near_z] > 0:
+                    low, high = first[near_z], last[near_z]
+                if has_far and last[far_z] > 0:
+                    low, high = min(low, first[far_z] - dy), max(high, last[far_z] - dy)
+                for row in range(low, high, chunk_rows):
+                    n = min(chunk_rows, high - row) * stride
+                    at = slack + z * plane + row * stride
+                    at_plane = slack + row * stride
+                    for dx in range(-reach if dz > 0 or dy > 0 else 1, reach + 1):
+                        step = dy * stride + dx
+                        offset = dz * plane + step
+                        
+                        size = n + 2 * patch * (stride + 1)
+                        start = at - patch * (plane + stride + 1)
+                        extent = size + 2 * patch * plane
+                        _patch_columns(flat[start:start+extent], flat[start+offset:start+offset+extent], plane, shifts, column[:size])
+                        _sum_rows(column, stride, shifts, strip[:n+2*patch])
+                        if scale.size == 1:
+                            _add_uniform(strip, shifts, scale[0], squares[at:at+n], squares[at+offset:at+offset+n],
+                                near[0, at_plane:at_plane+n], near[1, at_plane:at_plane+n],
+                                far[0, at_plane+step:at_plane+step+n], far[1, at_plane+step:at_plane+step+n])
+                        else:
+                            _add_varying(strip, shifts, scale[at:at+n], scale[at+offset:at+offset+n], squares[at:at+n], squares[at+offset:at+offset+n],
+                                near[0, at_plane:at_plane+n], near[1, at_plane:at_plane+n],
+                                far[0, at_plane+step:at_plane+step+n], far[1, at_plane+step:at_plane+step+n])
+            if has_near:
+                _flush(near, weighted[near_z], weights[near_z], margin, stride, slack)
+            if has_far:
+                _flush(far, weighted[far_z], weights[far_z], margin, stride, slack)
+    return weighted, weights
+
+
+@nb.njit(nogil=True, cache=True)
+def _patch_columns(near, far, plane, shifts, column):
+    plane = np.uint64(plane)
+    for i in range(np.uint64(column.size)):
+        total = np.float32(0)
+        for k in range(np.uint64(len(shifts))):
+            d = near[i + k * plane] - far[i + k * plane]
+            total += d * d
+        column[i] = total
+
+
+@nb.njit(nogil=True, cache=True)
+def _sum_rows(column, stride, shifts, strip):
+    for i in range(strip.size):
+        total = column[i]
+        for k in range(1, len(shifts)):
+            total += column[i + k * stride]
+        strip[i] = total
+
+
+@nb.njit(nogil=True, cache=True)
+def _add_uniform(strip, shifts, scale, near_squares, far_squares, near_sum, near_weight, far_sum, far_weight):
+    for i in range(near_squares.size):
+        total = strip[i]
+        for k in range(1, len(shifts)):
+            total += strip[i + k]
+        w = _exp2(total * scale)
+        near_weight[i] += w
+        near_sum[i] += w * far_squares[i]
+        far_weight[i] += w
+        far_sum[i] += w * near_squares[i]
+
+
+@nb.njit(nogil=True, cache=True)
+def _add_varying(strip, shifts, near_scale, far_scale, near_squares, far_squares, near_sum, near_weight, far_sum, far_weight):
+    for i in range(near_squares.size):
+        total = strip[i]
+        for k in range(1, len(shifts)):
+            total += strip[i + k]
+        w = _exp2(total * far_scale[i])
+        near_weight[i] += w
+        near_sum[i] += w * far_squares[i]
+        w = _exp2(total * near_scale[i])
+        far_weight[i] += w
+        far_sum[i] += w * near_squares[i]
+
+
+@nb.njit(nogil=True, cache=True)
+def _flush(partial, weighted, weights, margin, stride, slack):
+    for y in range(weighted.shape[0]):
+        start = slack + (y + margin) * stride + margin
+        for x in range(weighted.shape[1]):
+            weighted[y, x] += partial[0, start + x]
+            weights[y, x] += partial[1, start + x]
