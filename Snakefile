@@ -9,6 +9,11 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
+# Fetched by git from a local clone, a Snakefile at the root makes Snakemake look for "/rules/...".
+source = workflow.included_stack[-1]
+if getattr(source, "path", None) == "Snakefile":
+    source.path = "./Snakefile"
+
 # One's own config.yaml in the working directory comes first, the shipped one otherwise.
 shipped = workflow.source_path("config.yaml")
 

@@ -160,7 +160,7 @@ def _anatomy(
     """Return labels, head coordinates (x, y, z), b0 signal, FA and directions in voxel axes."""
     # Head coordinates: +-1 at the faces of the volume, x to the right, y forwards, z up.
     z, y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
-    semi_axes = np.array([0.72, 0.85, 0.78]) * rng.uniform(0.97, 1.03, 3)
+    semi_axes = np.array([0.84, 0.90, 0.86]) * rng.uniform(0.97, 1.03, 3)
     phases = rng.uniform(0, 2 * np.pi, (4, 3))
     radius = np.sqrt((x / semi_axes[0]) ** 2 + (y / semi_axes[1]) ** 2 + (z / semi_axes[2]) ** 2)
     waves = [
@@ -169,7 +169,7 @@ def _anatomy(
     ]
 
     # Folds: the inner face of the rim moves in and out.
-    rim = 0.82 + 0.08 * np.sin(11 * np.arctan2(y, x) + phases[0, 0]) * np.cos(7 * z + phases[0, 1])
+    rim = 0.86 + 0.05 * np.sin(11 * np.arctan2(y, x) + phases[0, 0]) * np.cos(7 * z + phases[0, 1])
     labels = np.where(radius <= 1, np.where(radius <= rim, WHITE, GREY), BACKGROUND).astype(
         np.uint8
     )
@@ -177,16 +177,9 @@ def _anatomy(
         horn = ((x - side * 0.16) / 0.10) ** 2 + (y / 0.38) ** 2 + ((z - 0.05) / 0.22) ** 2
         labels[horn <= 1] = VENTRICLE
 
-    # White matter: three bundles of high anisotropy rise smoothly out of the rest. Fibres run from
-    # left to right in the middle and turn downwards to the sides, and forwards to the front.
-    fa = 0.30 + 0.04 * waves[0]
-    bundles = (  # squared distance from the middle in half widths, and FA there
-        (_square(np.abs(x) - 0.46 + 0.3 * y**2, 0.16) + _square(z + 0.15, 0.25), 0.55),
-        (_square(np.abs(x) - 0.32 - 0.15 * z, 0.16) + _square(y, 0.3), 0.68),
-        (_square(z - 0.45 + 0.5 * x**2, 0.2) + _square(x, 0.45) + _square(y, 0.5), 0.80),
-    )
-    for distance, value in bundles:
-        fa += np.exp(-(distance**2)) * (value - fa)
+    # White matter: anisotropy rises and falls across the brain. Fibres run from left to right in
+    # the middle, turn downwards to the sides and forwards to the front.
+    fa = 0.53 + 0.27 * np.cos(FX * x + 0.5*np.sin(phases[3, 0])) * np.cos(FY * y) * np.cos(FZ * (z - 0.2))
     downwards, forwards = TURN * x, 0.8 * y
     direction = np.stack(
         [
