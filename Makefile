@@ -57,6 +57,9 @@ format: $(READY)  ## put code into the house style
 bench: $(READY)  ## measure against dipy and MRtrix; writes benchmarks/*/*.md
 	PYTHONPATH=scripts $(BIN)/python benchmarks/neuro/kernels.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/neuro/parity.py
+	PYTHONPATH=scripts $(BIN)/python benchmarks/neuro/pipeline.py
+	PYTHONPATH=scripts $(BIN)/python benchmarks/neuro/phantom.py
+	PYTHONPATH=scripts $(BIN)/python benchmarks/neuro/memory.py
 
 dag docs: $(READY)  ## regenerate what is generated in the docs: graphs and the config's reference
 	PYTHONPATH=scripts $(BIN)/python scripts/render_docs.py

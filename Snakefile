@@ -9,7 +9,8 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
-# Fetched by git from a local clone, a Snakefile at the root makes Snakemake look for "/rules/...".
+# Where a local clone is the git source, Snakemake takes paths beside a Snakefile at the root for
+# absolute ones.
 source = workflow.included_stack[-1]
 if getattr(source, "path", None) == "Snakefile":
     source.path = "./Snakefile"
@@ -53,4 +54,8 @@ onsuccess:
 
 
 onerror:
-    print(closing_words("Not everything could be made: the log above says which job failed, and why."))
+    print(
+        closing_words(
+            "Not everything could be made: the log above says which job failed, and why."
+        )
+    )

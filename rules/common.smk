@@ -48,7 +48,7 @@ def house():
 HOUSE = house()
 sys.path.insert(0, str(HOUSE / "scripts"))
 # Scripts find the library through this variable: unlike PYTHONPATH it reaches conda environments.
-os.environ["TESSERA_LIBRARY"] = str(HOUSE / "scripts")
+os.environ.update(TESSERA_LIBRARY=str(HOUSE / "scripts"))
 # Compiled kernels are kept in one place per run, wherever the checkout may be written to or not.
 os.environ.setdefault("NUMBA_CACHE_DIR", os.path.abspath(".snakemake/numba"))
 
@@ -56,7 +56,6 @@ from tessera.alive import RUN, hold
 from tessera.config import load_schema, validate_config
 from tessera.digest import code_digest
 from tessera.errors import InputError
-
 
 hold(RUN)
 

@@ -8,14 +8,12 @@ sys.path.insert(0, os.environ["TESSERA_LIBRARY"])
 import numpy as np
 
 from tessera.job import Job, atomic
-from tessera.neuro.facts import read_facts
 from tessera.neuro.noise import noise_level
 from tessera.verdict import judge
 
 
 def estimate(job):
-    facts = read_facts(job.input.facts)
-    sigma = noise_level(job.input.dwi, np.load(job.input.mask), facts.bvals, job.params.sigma)
+    sigma = noise_level(job.input.dwi, np.load(job.input.mask), job.params.sigma)
     with atomic(job.output.sigma) as place:
         np.save(place, sigma)
 

@@ -40,7 +40,7 @@ class _DropDocstrings(ast.NodeTransformer):
             node.body = body[1:]  # type: ignore[attr-defined]
         return node
 
-    visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = visit_Module = _strip  # noqa: N815
+    visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = visit_Module = _strip
 
 
 def _locate(root: Path, dotted: str) -> Path | None:

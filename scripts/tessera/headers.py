@@ -7,7 +7,6 @@ cluster job: with thousands of inputs the headers must not be read each time.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,10 +42,10 @@ def cached_headers(
     answers, fresh = {}, {}
     for path in paths:
         try:
-            status = os.stat(path)
+            status = Path(path).stat()
         except OSError:
             continue
-        key = f"{reader.__module__}.{reader.__name__} {os.path.abspath(path)}"
+        key = f"{reader.__module__}.{reader.__name__} {Path(path).absolute()}"
         stamp = [status.st_size, status.st_mtime_ns]
         entry = known.get(key)
         if not entry or entry["stamp"] != stamp:

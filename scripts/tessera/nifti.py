@@ -99,25 +99,23 @@ def volumes(path: Path | str) -> Iterator[NDArray[np.float32]]:
         As `read_header`; also when the data end early or are corrupt, naming the volume reached.
         The checksum of a compressed file is checked after its last volume.
     """
-    header = _load(path).header
-    shape = header.get_data_shape()
-    spatial, count = shape[:3], int(np.prod(shape[3:]))
-    dtype = header.get_data_dtype()
-    size = dtype.itemsize * int(np.prod(spatial))
-    slope, intercept = header.get_slope_inter()
-    scaled = slope is not None and (slope, intercept) != (1.0, 0.0)
+    # The proxy, not the header, of a loaded image keeps offset and scaling as they were stored.
+    stored = _load(path).dataobj
+    spatial, count = stored.shape[:3], int(np.prod(stored.shape[3:]))
+    size = stored.dtype.itemsize * int(np.prod(spatial))
+    scaled = (stored.slope, stored.inter) != (1.0, 0.0)
     reached = 0
     try:
         with ImageOpener(str(path)) as stream:
-            stream.seek(int(header.get_data_offset()))
+            stream.seek(stored.offset)
             while reached < count:
                 reached += 1
                 block = stream.read(size)
                 if len(block) < size:
                     raise EOFError
-                volume = np.frombuffer(block, dtype).reshape(spatial[::-1])
+                volume = np.frombuffer(block, stored.dtype).reshape(spatial[::-1])
                 if scaled:
-                    volume = volume * np.float64(slope) + np.float64(intercept)
+                    volume = volume * np.float64(stored.slope) + np.float64(stored.inter)
                 yield volume.astype(np.float32)
             stream.read(1)
     except _UNREADABLE as error:
@@ -129,6 +127,12 @@ def volumes(path: Path | str) -> Iterator[NDArray[np.float32]]:
                 _COPY_AGAIN,
             )
         ) from error
+
+
+def read(path: Path | str) -> NDArray[np.float32]:
+    """Read a whole image, as `volumes` does: ``(Z, Y, X)``, or ``(V, Z, Y, X)`` of several."""
+    parts = list(volumes(path))
+    return parts[0] if len(parts) == 1 else np.stack(parts)
 
 
 def write(
@@ -248,7 +252,7 @@ def _load(path: Path | str) -> nib.Nifti1Image:
     if dtype.kind not in "iuf":
         raise problem(f"the samples are {dtype}, not real numbers", "store magnitudes")
     if str(path).endswith(".nii"):
-        needed = image.header.get_data_offset() + dtype.itemsize * int(np.prod(image.shape))
+        needed = image.dataobj.offset + dtype.itemsize * int(np.prod(image.shape))
         size = Path(path).stat().st_size
         if size < needed:
             raise problem(f"holds {size} bytes where its header announces {needed}", _COPY_AGAIN)
@@ -258,5 +262,6 @@ def _load(path: Path | str) -> nib.Nifti1Image:
 def _reason(error: Exception) -> str:
     if isinstance(error, EOFError):
         return "the file ends early"
-    # nibabel puts the path into its messages, which the problem already names.
-    return type(error).__name__ if isinstance(error, ImageFileError) else str(error).rstrip(".")
+    if isinstance(error, ImageFileError):  # whose message is the path again
+        return "damaged, or of another format"
+    return str(error).rstrip(".")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 
@@ -22,7 +23,7 @@ def partition(length: int, parts: int) -> list[tuple[int, int]]:
     """
     parts = max(1, min(parts, length))
     edges = [length * i // parts for i in range(parts + 1)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(itertools.pairwise(edges))
 
 
 def with_halo(start: int, stop: int, halo: int, length: int) -> tuple[int, int]:

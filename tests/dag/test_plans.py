@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from conftest import ROOT, House, plan, snakemake
 
 CONFIGS = sorted((ROOT / "tests/configs").glob("*.yaml"))

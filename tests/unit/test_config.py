@@ -13,6 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
+
 from tessera.config import closest, expectation, load_schema, validate_config
 from tessera.config_docs import config_page
 from tessera.errors import InputError

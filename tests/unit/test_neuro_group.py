@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tessera.errors import Problem
 from tessera.neuro.group import Quarantined, group_figure, group_tables
 from tessera.neuro.summary import (

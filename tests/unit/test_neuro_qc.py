@@ -13,6 +13,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from nibabel.orientations import apply_orientation, inv_ornt_aff
+
 from tessera.figures import AxialView, house_style, mosaic
 from tessera.neuro.qc import direction_colours, qc_page, quarantine_page
 from tessera.neuro.readings import read_figures

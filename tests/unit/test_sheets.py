@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tessera.config import load_schema
 from tessera.errors import InputError
 from tessera.sheets import read_sheet

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
@@ -30,14 +28,11 @@ class Imported:
         ``(Z, Y, X)`` float32, mean of the finite b0 samples; nan where a voxel has none.
     nonfinite, nonpositive
         ``(V,)`` int64, samples per volume that are nan or infinite, and that are finite but <= 0.
-    sha256
-        Digest of the file as stored, in hexadecimal.
     """
 
     mean_b0: NDArray[np.float32]
     nonfinite: NDArray[np.int64]
     nonpositive: NDArray[np.int64]
-    sha256: str
 
 
 def check_headers(
@@ -108,7 +103,7 @@ def import_acquisition(dwi: Path | str, out_path: Path | str, is_b0: NDArray[np.
     Returns
     -------
     Imported
-        Mean b0, counts of unusable samples, digest of the file.
+        Mean b0 and counts of unusable samples.
 
     Raises
     ------
@@ -142,58 +137,7 @@ def import_acquisition(dwi: Path | str, out_path: Path | str, is_b0: NDArray[np.
     if faults:
         raise InputError(_fault_problems(dwi, faults, count))
     mean = np.divide(b0_sum, b0_samples, out=np.full_like(b0_sum, np.nan), where=b0_samples > 0)
-    with Path(dwi).open("rb") as stored:
-        digest = hashlib.file_digest(stored, "sha256").hexdigest()
-    return Imported(mean.astype(np.float32), nonfinite, nonpositive, digest)
-
-
-def read_slab(path: Path | str, start: int, stop: int) -> NDArray[np.float32]:
-    """Read the planes ``start <= z < stop`` of an imported series.
-
-    Plain reads, not a memory map: pages of a map count as the process's own memory for as long as
-    the map is open, and after a few slabs that is the whole series.
-
-    Parameters
-    ----------
-    path
-        A ``.npy`` file written by `import_acquisition`.
-    start, stop
-        Planes along z, within the series.
-
-    Returns
-    -------
-    ndarray
-        ``(V, stop - start, Y, X)`` float32, writable.
-    """
-    with Path(path).open("rb") as stream:
-        shape, dtype = _npy_header(stream)
-        count, depth, height, width = shape
-        if not 0 <= start < stop <= depth:
-            raise ValueError(f"planes {start} to {stop} of a series with {depth} planes")
-        slab = np.empty((count, stop - start, height, width), dtype=dtype)
-        plane = height * width * dtype.itemsize
-        first = stream.tell()
-        for v in range(count):
-            stream.seek(first + (v * depth + start) * plane)
-            if stream.readinto(slab[v].data.cast("B")) != slab[v].nbytes:
-                raise EOFError(f"{path} ends within volume {v + 1}")
-    return slab
-
-
-def series_shape(path: Path | str) -> tuple[int, int, int, int]:
-    """Return the shape ``(V, Z, Y, X)`` of an imported series, from its header alone."""
-    with Path(path).open("rb") as stream:
-        return _npy_header(stream)[0]
-
-
-def _npy_header(stream: BinaryIO) -> tuple[tuple[int, int, int, int], np.dtype]:
-    version = npy.read_magic(stream)
-    if version != (1, 0):
-        raise ValueError(f"unexpected version {version} of the npy format")
-    shape, fortran_order, dtype = npy.read_array_header_1_0(stream)
-    if fortran_order or len(shape) != 4:
-        raise ValueError(f"{stream.name} holds no C-ordered series of four dimensions")
-    return shape, dtype
+    return Imported(mean.astype(np.float32), nonfinite, nonpositive)
 
 
 def _header(path: Path | str, problems: list[Problem]) -> nifti.Header | None:

@@ -18,7 +18,7 @@ LABEL = re.compile(r"[A-Za-z0-9]+")
 
 def _entities(name: str) -> dict[str, str]:
     pairs = (part.split("-", 1) for part in name.split(".")[0].split("_") if "-" in part)
-    return {key: value for key, value in pairs}
+    return dict(pairs)
 
 
 def inherited(dwi: Path, suffix: str, root: Path) -> Path | None:
@@ -31,9 +31,7 @@ def inherited(dwi: Path, suffix: str, root: Path) -> Path | None:
     folder = dwi.parent
     while True:
         found = [
-            path
-            for path in folder.glob(f"*dwi.{suffix}")
-            if _entities(path.name).items() <= wanted
+            path for path in folder.glob(f"*dwi.{suffix}") if _entities(path.name).items() <= wanted
         ]
         if found:
             return max(found, key=lambda path: (len(_entities(path.name)), path.name))

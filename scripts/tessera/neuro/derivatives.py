@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
@@ -88,7 +87,7 @@ def subject_result(
         return volume if count > 1 else volume[0]
 
     maps = {name: place(name) for name in ("fa", "md", "ad", "rd", "s0", "residual")}
-    if not (0 <= maps["fa"].min() and maps["fa"].max() <= 1 + 1e-6):
+    if not (maps["fa"].min() >= 0 and maps["fa"].max() <= 1 + 1e-6):
         raise ValueError("a fractional anisotropy is not between 0 and 1")
     invalid = np.zeros(mask.shape, bool)
     invalid[mask] = lost
@@ -159,7 +158,7 @@ def write_derivatives(
         "desc-brain_mask": (result.mask, "Brain mask", ""),
         "desc-invalid_mask": (
             result.invalid,
-            "Voxels of the brain mask without a tensor: fewer than 7 good samples, or a singular fit",
+            "Voxels of the mask without a tensor: fewer than 7 good samples, or a singular fit",
             "",
         ),
         "desc-sigma_dwimap": (
@@ -169,8 +168,8 @@ def write_derivatives(
         ),
     }
     for stem, (array, description, units) in texts.items():
-        kind = {"Type": "Brain"} if stem == "desc-brain_mask" else {}
-        _write(folder, _name(facts, stem), array, facts, section, description, units, kind)
+        extra = {"Type": "Brain"} if stem == "desc-brain_mask" else {}
+        _write(folder, _name(facts, stem), array, facts, section, description, units, extra)
 
 
 def write_denoised(
@@ -266,8 +265,7 @@ def read_result(
     """
 
     def read(stem: str) -> NDArray:
-        image = nib.load(folder / f"{_name(facts, stem)}.nii.gz")  # type: ignore[attr-defined]
-        return np.asarray(image.dataobj).T
+        return nifti.read(folder / f"{_name(facts, stem)}.nii.gz")
 
     names = ("fa", "md", "ad", "rd", "s0", "residual", "v1")
     row = summary["row"]

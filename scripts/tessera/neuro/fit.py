@@ -113,7 +113,8 @@ def fit_slab(
         def estimate(samples: Float32) -> Float32:
             return _fit_chunk(samples[:, fitted_rows], bvals[used], bvecs[used], fit)
 
-        tables, kept = [], []
+        tables: list[Float32] = []
+        kept: list[Float32] = []
         for samples in progress(slices, "fitting", stop - start):
             # Chunks never cross a slice, so their composition, and with it every rounding in the
             # matrix products, is the same however the volume is cut into slabs.
@@ -128,7 +129,7 @@ def fit_slab(
 
 
 def _excluded(samples: Float32) -> npt.NDArray[np.bool_]:
-    """Samples that no logarithm can be taken of, which the fit leaves out."""
+    """Find samples that no logarithm can be taken of, which the fit leaves out."""
     return ~(np.isfinite(samples) & (samples > 0))
 
 

@@ -118,7 +118,7 @@ def make_mask(
         If no mask is given and the method is ``file``, or the given one cannot be read.
     """
     if given:
-        return np.concatenate(list(nifti.volumes(given))) > 0
+        return nifti.read(given) > 0
     match settings["method"]:
         case "otsu":
             return brain_mask(mean_b0, zooms, settings["radius_mm"])

@@ -16,9 +16,9 @@ A volume is held flat (x, then y, then z), which makes an offset one integer and
 long and free of branches.
 
 How it is made reproducible: every voxel sees the same float operations in the same order wherever
-it lies in the block. Nothing is reassociated, fused operations are spelled out where they are
-wanted, no sum runs on from voxel to voxel, and contributions arrive in the order of the offsets. A
-volume cut into parts, each with a margin of the search radius, gives the bytes of the whole.
+it lies in the block: the compiler may neither reassociate nor fuse, no sum runs on from voxel to
+voxel, and contributions arrive in the order of the offsets. A volume cut into parts, each with a
+margin of the search radius, gives the bytes of the whole.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ import numpy.typing as npt
 Volume = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
-_CHUNK = 8 * 96
-"""Voxels handled at a time (rounded to whole rows): all of a chunk's streams fit the L1 cache."""
+_CHUNK = 1000
+"""Voxels handled at a time (cut to whole rows), so that what a chunk touches stays in L1 cache."""
 
 
 def pad_reflect(volume: Volume, radius: int) -> Volume:
@@ -132,6 +132,7 @@ def nlmeans_padded(
     -----
     The GIL is released, so callers may denoise one volume per thread.
     """
+    block = np.asarray(block, np.float32)
     margin = search_radius
     core = tuple(n - 2 * margin for n in block.shape)
     if not 1 <= patch_radius <= search_radius:
@@ -167,7 +168,7 @@ def nlmeans_padded(
             scale = _flatten(_exponent_scale(moving, patch_radius), margin)
         rows = np.ascontiguousarray(wanted.any(axis=2))
         weighted, weights = _accumulate(
-            flat, squares, scale, rows, samples.shape, (0,) * (2 * patch_radius + 1), reach
+            flat, squares, scale, rows, samples.shape, (1,) * (2 * patch_radius + 1), reach
         )
         mean_square = weighted / weights
     if rician:
@@ -216,122 +217,54 @@ def _exponent_scale(sigma: Any, patch_radius: int) -> Any:
 
 @nb.njit(nogil=True, cache=True)
 def _exp2(y):  # type: ignore[no-untyped-def]
-    """2**y for y <= 0 in float32, relative error below 2e-7; y < -126 counts as -126."""
-    y = max(y, np.float32(-126))
-    shifted = y + np.float32(12582912)  # 1.5 * 2**23: the sum's low bits hold y rounded
-    fraction = y - (shifted - np.float32(12582912))
-    p = np.float32(0.001326472731307149)
-    p = p * fraction + np.float32(0.009671512991189957)
-    p = p * fraction + np.float32(0.05550733581185341)
-    p = p * fraction + np.float32(0.24022242426872253)
-    p = p * fraction + np.float32(0.6931470036506653)
-    p = p * fraction + np.float32(1.0)
-    bits = np.float32(p).view(np.int32) + (np.float32(shifted).view(np.int32) << 23)
-    return np.int32(bits).view(np.float32)
+    """2**y for y <= 0 in float32, relative error below 3e-7; 0 for y < -100 and for NaN.
 
-
-@nb.njit(nogil=True, cache=True)
-def _accumulate(flat, squares, scale, rows, shape, shifts, reach):  # type: ignore[no-untyped-def]
-    """Sum weighted squares and weights of every core voxel over all offsets.
-
-    The offset 0 has weight 1. Of every pair of opposite offsets one is taken, and its difference
-    weighs both ends: the *near* voxel i looks at i + offset, the *far* one at i + offset looks
-    back. Sums over the offsets of one pair of planes are float32, all beyond are float64.
+    The whole part of y goes into the exponent's bits, the rest through the minimax polynomial of
+    degree 5, which is exactly 1 at 0. What is cut off is 1e-30 of the centre's own weight.
     """
-    patch = len(shifts) // 2
-    margin = patch + reach
-    depth, height, width = shape[0] - 2 * margin, shape[1] - 2 * margin, shape[2] - 2 * margin
-    stride = shape[2]
-    plane = shape[1] * stride
-    slack = margin
-    chunk_rows = max(1, _CHUNK // stride)
-    chunk = chunk_rows * stride
-
-    weighted = np.empty((depth, height, width))
-    weights = np.ones((depth, height, width))
-    for z in range(depth):
-        for y in range(height):
-            start = slack + (z + margin) * plane + (y + margin) * stride + margin
-            for x in range(width):
-                weighted[z, y, x] = squares[start + x]
-
-    first, last = np.full(depth, shape[1]), np.zeros(depth, np.int64)
-    for z in range(depth):
-        for y in range(height):
-            if rows[z, y]:
-                first[z] = min(first[z], margin + y)
-                last[z] = margin + y + 1
-
-    column = np.empty(chunk + 2 * patch * (stride + 1), np.float32)
-    strip = np.empty(chunk + 2 * patch, np.float32)
-    near = np.empty((2, plane + 2 * slack), np.float32)
-    far = np.empty((2, plane + 2 * slack), np.float32)
-    for z in range(margin - reach, margin + depth):
-        for dz in range(reach + 1):
-            near_z, far_z = z - margin, z + dz - margin
-            low, high = shape[1], 0
-            has_near, has_far = 0 <= near_z, 0 <= far_z < depth
-            near[:] = 0
-            far[:] = 0
-            for dy in range(-reach if dz > 0 else 0, reach + 1):
-                low, high = shape[1], 0
-                if has_near and last[near_z] > 0:
-                    low, high = first[near_z], last[near_z]
-                if has_far and last[far_z] > 0:
-                    low, high = min(low, first[far_z] - dy), max(high, last[far_z] - dy)
-                for row in range(low, high, chunk_rows):
-                    n = min(chunk_rows, high - row) * stride
-                    at = slack + z * plane + row * stride
-                    at_plane = slack + row * stride
-                    for dx in range(-reach if dz > 0 or dy > 0 else 1, reach + 1):
-                        step = dy * stride + dx
-                        offset = dz * plane + step
-                        
-                        size = n + 2 * patch * (stride + 1)
-                        start = at - patch * (plane + stride + 1)
-                        extent = size + 2 * patch * plane
-                        _patch_columns(flat[start:start+extent], flat[start+offset:start+offset+extent], plane, shifts, column[:size])
-                        _sum_rows(column, stride, shifts, strip[:n+2*patch])
-                        if scale.size == 1:
-                            _add_uniform(strip, shifts, scale[0], squares[at:at+n], squares[at+offset:at+offset+n],
-                                near[0, at_plane:at_plane+n], near[1, at_plane:at_plane+n],
-                                far[0, at_plane+step:at_plane+step+n], far[1, at_plane+step:at_plane+step+n])
-                        else:
-                            _add_varying(strip, shifts, scale[at:at+n], scale[at+offset:at+offset+n], squares[at:at+n], squares[at+offset:at+offset+n],
-                                near[0, at_plane:at_plane+n], near[1, at_plane:at_plane+n],
-                                far[0, at_plane+step:at_plane+step+n], far[1, at_plane+step:at_plane+step+n])
-            if has_near:
-                _flush(near, weighted[near_z], weights[near_z], margin, stride, slack)
-            if has_far:
-                _flush(far, weighted[far_z], weights[far_z], margin, stride, slack)
-    return weighted, weights
+    shifted = y + np.float32(12582912)  # 1.5 * 2**23: the sum's last bits hold y, rounded
+    rest = y - (shifted - np.float32(12582912))
+    p = np.float32(0.0013264727)
+    p = p * rest + np.float32(0.009671513)
+    p = p * rest + np.float32(0.055507336)
+    p = p * rest + np.float32(0.24022242)
+    p = p * rest + np.float32(0.693147)
+    p = p * rest + np.float32(1)
+    bits = np.float32(p).view(np.int32) + (np.float32(shifted).view(np.int32) << 23)
+    return np.int32(bits).view(np.float32) if y >= np.float32(-100) else np.float32(0)
 
 
 @nb.njit(nogil=True, cache=True)
-def _patch_columns(near, far, plane, shifts, column):
-    plane = np.uint64(plane)
+def _patch_columns(near, far, plane, taps, column):  # type: ignore[no-untyped-def]
+    """Squared differences summed over the planes of a patch."""
+    plane = np.uint64(plane)  # an index that cannot be negative lets the loop be vectorised
     for i in range(np.uint64(column.size)):
         total = np.float32(0)
-        for k in range(np.uint64(len(shifts))):
+        for k in range(np.uint64(len(taps))):
             d = near[i + k * plane] - far[i + k * plane]
             total += d * d
         column[i] = total
 
 
 @nb.njit(nogil=True, cache=True)
-def _sum_rows(column, stride, shifts, strip):
-    for i in range(strip.size):
-        total = column[i]
-        for k in range(1, len(shifts)):
+def _patch_rows(column, stride, taps, strip):  # type: ignore[no-untyped-def]
+    """Column sums summed over the rows of a patch."""
+    stride = np.uint64(stride)
+    for i in range(np.uint64(strip.size)):
+        total = np.float32(0)
+        for k in range(np.uint64(len(taps))):
             total += column[i + k * stride]
         strip[i] = total
 
 
 @nb.njit(nogil=True, cache=True)
-def _add_uniform(strip, shifts, scale, near_squares, far_squares, near_sum, near_weight, far_sum, far_weight):
+def _weigh_uniform(  # type: ignore[no-untyped-def]
+    strip, taps, scale, near_squares, far_squares, near_sum, near_weight, far_sum, far_weight
+):
+    """Finish the patch sums along x and add to both ends of every pair, with one weight."""
     for i in range(near_squares.size):
-        total = strip[i]
-        for k in range(1, len(shifts)):
+        total = np.float32(0)
+        for k in range(len(taps)):
             total += strip[i + k]
         w = _exp2(total * scale)
         near_weight[i] += w
@@ -341,10 +274,14 @@ def _add_uniform(strip, shifts, scale, near_squares, far_squares, near_sum, near
 
 
 @nb.njit(nogil=True, cache=True)
-def _add_varying(strip, shifts, near_scale, far_scale, near_squares, far_squares, near_sum, near_weight, far_sum, far_weight):
+def _weigh_mapped(  # type: ignore[no-untyped-def]
+    strip, taps, near_scale, far_scale, near_squares, far_squares,
+    near_sum, near_weight, far_sum, far_weight,
+):  # fmt: skip
+    """As `_weigh_uniform`, but each end weighs by the noise at the other one."""
     for i in range(near_squares.size):
-        total = strip[i]
-        for k in range(1, len(shifts)):
+        total = np.float32(0)
+        for k in range(len(taps)):
             total += strip[i + k]
         w = _exp2(total * far_scale[i])
         near_weight[i] += w
@@ -355,9 +292,98 @@ def _add_varying(strip, shifts, near_scale, far_scale, near_squares, far_squares
 
 
 @nb.njit(nogil=True, cache=True)
-def _flush(partial, weighted, weights, margin, stride, slack):
-    for y in range(weighted.shape[0]):
-        start = slack + (y + margin) * stride + margin
-        for x in range(weighted.shape[1]):
-            weighted[y, x] += partial[0, start + x]
-            weights[y, x] += partial[1, start + x]
+def _flush(partial, total, margin, stride):  # type: ignore[no-untyped-def]
+    """Add the core of a flat plane to a (Y, X) plane."""
+    for y in range(total.shape[0]):
+        start = margin + (y + margin) * stride + margin
+        for x in range(total.shape[1]):
+            total[y, x] += partial[start + x]
+
+
+@nb.njit(nogil=True, cache=True)
+def _accumulate(flat, squares, scale, rows, shape, taps, reach):  # type: ignore[no-untyped-def]
+    """Sum weighted squares and weights of every core voxel over all offsets.
+
+    Of two opposite offsets one is taken, and its differences weigh both ends: the *near* voxel i
+    looks at i + offset, the *far* one looks back. Sums over the offsets between one pair of planes
+    are float32 (at most 81 terms for the usual radii), all beyond are float64.
+
+    `flat`, `squares` and `scale` (if it is a map) are as `_flatten` gives them; `rows` (Z, Y) says
+    which rows of the core are wanted; `taps` is a tuple as long as a patch is wide, so that this
+    width is known to the compiler.
+    """
+    patch = len(taps) // 2
+    margin = patch + reach
+    depth, height, width = shape[0] - 2 * margin, shape[1] - 2 * margin, shape[2] - 2 * margin
+    stride, plane = shape[2], shape[1] * shape[2]
+    chunk_rows = max(1, _CHUNK // stride)
+
+    # The offset 0: a voxel equals itself.
+    weighted = np.zeros((depth, height, width))
+    weights = np.ones((depth, height, width))
+    for z in range(depth):
+        _flush(squares[(z + margin) * plane :], weighted[z], margin, stride)
+
+    # Rows wanted of each plane; none is a range from beyond the end back to 0.
+    first, last = np.full(depth, shape[1]), np.zeros(depth, np.int64)
+    for z in range(depth):
+        for y in range(height):
+            if rows[z, y]:
+                first[z] = min(first[z], margin + y)
+                last[z] = margin + y + 1
+
+    column = np.empty((chunk_rows + 2 * patch) * stride + 2 * patch, np.float32)
+    strip = np.empty(chunk_rows * stride + 2 * patch, np.float32)
+    near_sum = np.empty(plane + 2 * margin, np.float32)
+    near_weight, far_sum = np.empty_like(near_sum), np.empty_like(near_sum)
+    far_weight = np.empty_like(near_sum)
+    for z in range(-reach, depth):
+        for dz in range(reach + 1):
+            far_z = z + dz
+            has_near, has_far = z >= 0, 0 <= far_z < depth
+            for partial in (near_sum, near_weight, far_sum, far_weight):
+                partial[:] = 0
+            for dy in range(-reach if dz > 0 else 0, reach + 1):
+                start, stop = shape[1], 0
+                if has_near:
+                    start, stop = first[z], last[z]
+                if has_far and last[far_z] > 0:
+                    start, stop = min(start, first[far_z] - dy), max(stop, last[far_z] - dy)
+                for row in range(start, stop, chunk_rows):
+                    n = min(chunk_rows, stop - row) * stride
+                    here = margin + row * stride
+                    at = here + (z + margin) * plane
+                    corner = at - patch * (plane + stride + 1)
+                    cells = n + 2 * patch * (stride + 1)
+                    extent = cells + 2 * patch * plane
+                    for dx in range(-reach if dz > 0 or dy > 0 else 1, reach + 1):
+                        step = dy * stride + dx
+                        to, there = at + dz * plane + step, here + step
+                        opposite = corner + dz * plane + step
+                        _patch_columns(
+                            flat[corner : corner + extent],
+                            flat[opposite : opposite + extent],
+                            plane, taps, column[:cells],
+                        )  # fmt: skip
+                        _patch_rows(column, stride, taps, strip[: n + 2 * patch])
+                        if scale.size == 1:
+                            _weigh_uniform(
+                                strip, taps, scale[0],
+                                squares[at : at + n], squares[to : to + n],
+                                near_sum[here : here + n], near_weight[here : here + n],
+                                far_sum[there : there + n], far_weight[there : there + n],
+                            )  # fmt: skip
+                        else:
+                            _weigh_mapped(
+                                strip, taps, scale[at : at + n], scale[to : to + n],
+                                squares[at : at + n], squares[to : to + n],
+                                near_sum[here : here + n], near_weight[here : here + n],
+                                far_sum[there : there + n], far_weight[there : there + n],
+                            )  # fmt: skip
+            if has_near:
+                _flush(near_sum, weighted[z], margin, stride)
+                _flush(near_weight, weights[z], margin, stride)
+            if has_far:
+                _flush(far_sum, weighted[far_z], margin, stride)
+                _flush(far_weight, weights[far_z], margin, stride)
+    return weighted, weights

@@ -12,7 +12,7 @@ BACKGROUND, GREY, WHITE, VENTRICLE = range(4)
 
 # Typical values at 3 T: mean diffusivity in mm2/s and b0 signal relative to white matter.
 _MD = {GREY: 0.80e-3, WHITE: 0.72e-3, VENTRICLE: 3.0e-3}
-_S0 = {GREY: 1.35, WHITE: 1.0, VENTRICLE: 2.6}
+_S0 = {GREY: 1.40, WHITE: 1.0, VENTRICLE: 2.6}
 _WHITE_SIGNAL = 1000.0
 
 Orientation = Literal["negative", "positive", "oblique"]
@@ -67,7 +67,7 @@ def make_phantom(
     seed: int,
     item: int = 0,
     *,
-    shape: tuple[int, int, int] = (36, 60, 52),
+    shape: tuple[int, int, int] = (44, 60, 52),
     shells: dict[float, int] | None = None,
     n_b0: int = 5,
     snr: float = 22.0,
@@ -75,11 +75,13 @@ def make_phantom(
 ) -> Phantom:
     """Make a brain-like phantom with a known truth.
 
-    An ellipsoid with a folded cortical rim, two ventricles and white matter in which bundles cross
-    a background of lower anisotropy; anisotropy, b0 signal and directions vary within each tissue.
-    Tensors are axially symmetric. The noise is Rician and strongest in the middle of the head, as
-    after parallel imaging. All random numbers are counter-based, keyed by `seed`, `item` and
-    volume: a volume's noise does not depend on how many others there are.
+    An ellipsoid with a wavy cortical rim, two ventricles and white matter whose anisotropy and
+    direction vary smoothly; the b0 signal has a receive field and texture. Borders between tissues
+    are sharp (no partial volume), and nothing else is narrower than about ten voxels: bundles of
+    few voxels, whose anisotropy smoothing lowers, are not part of it. Tensors are axially
+    symmetric. The noise is Rician and strongest in the middle of the head, as after parallel
+    imaging. All random numbers are counter-based, keyed by `seed`, `item` and volume: a volume's
+    noise does not depend on how many others there are.
 
     Parameters
     ----------
@@ -161,26 +163,22 @@ def _anatomy(
     # Head coordinates: +-1 at the faces of the volume, x to the right, y forwards, z up.
     z, y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
     semi_axes = np.array([0.84, 0.90, 0.86]) * rng.uniform(0.97, 1.03, 3)
-    phases = rng.uniform(0, 2 * np.pi, (4, 3))
+    phases = rng.uniform(0, 2 * np.pi, (3, 3))
     radius = np.sqrt((x / semi_axes[0]) ** 2 + (y / semi_axes[1]) ** 2 + (z / semi_axes[2]) ** 2)
-    waves = [
-        np.sin(f * x + a) * np.sin(f * y + b) * np.sin(f * z + c)
-        for f, (a, b, c) in zip((6.0, 9.0, 13.0, 17.0), phases, strict=True)
-    ]
-
     # Folds: the inner face of the rim moves in and out.
-    rim = 0.86 + 0.05 * np.sin(11 * np.arctan2(y, x) + phases[0, 0]) * np.cos(7 * z + phases[0, 1])
-    labels = np.where(radius <= 1, np.where(radius <= rim, WHITE, GREY), BACKGROUND).astype(
-        np.uint8
-    )
+    rim = 0.84 + 0.04 * np.sin(9 * np.arctan2(y, x) + phases[0, 0]) * np.cos(7 * z + phases[0, 1])
+    labels = np.full(shape, BACKGROUND, dtype=np.uint8)
+    labels[radius <= 1] = GREY
+    labels[radius <= rim] = WHITE
     for side in (-1, 1):
         horn = ((x - side * 0.16) / 0.10) ** 2 + (y / 0.38) ** 2 + ((z - 0.05) / 0.22) ** 2
         labels[horn <= 1] = VENTRICLE
 
-    # White matter: anisotropy rises and falls across the brain. Fibres run from left to right in
-    # the middle, turn downwards to the sides and forwards to the front.
-    fa = 0.53 + 0.27 * np.cos(FX * x + 0.5*np.sin(phases[3, 0])) * np.cos(FY * y) * np.cos(FZ * (z - 0.2))
-    downwards, forwards = TURN * x, 0.8 * y
+    # Anisotropy of white matter rises and falls across the brain. Its fibres run from left to right
+    # in the middle, turn downwards to the sides and forwards to the front.
+    shift = 0.5 * np.sin(phases[0, 2])
+    fa = 0.53 + 0.27 * np.cos(3.5 * x + shift) * np.cos(3 * y) * np.cos(3 * z - 0.6)
+    downwards, forwards = 1.3 * x, 0.8 * y
     direction = np.stack(
         [
             np.cos(downwards) * np.cos(forwards),
@@ -198,13 +196,13 @@ def _anatomy(
     s0 = np.zeros(shape)
     for tissue, value in _S0.items():
         s0[labels == tissue] = value
-    # Receive field and fine texture.
-    s0 *= _WHITE_SIGNAL * (1 + 0.15 * x * y - 0.1 * z) * (1 + 0.05 * waves[2] + 0.04 * waves[3])
+    texture = [
+        np.sin(f * x + a) * np.sin(f * y + b) * np.sin(f * z + c)
+        for f, (a, b, c) in zip((13, 17), phases[1:], strict=True)
+    ]
+    receive_field = 1 + 0.15 * x * y - 0.1 * z
+    s0 *= _WHITE_SIGNAL * receive_field * (1 + 0.05 * texture[0] + 0.04 * texture[1])
     return labels, np.stack([x, y, z]), s0, fa, direction
-
-
-def _square(offset: NDArray, half_width: float) -> NDArray:
-    return (offset / half_width) ** 2
 
 
 def _affine(shape: tuple[int, int, int], orientation: Orientation) -> NDArray[np.float64]:

@@ -137,10 +137,9 @@ class Plan:
         """Return the gradient directions of one acquisition."""
         return self.row(wildcards)["bvec"]
 
-    def mask(self, wildcards: Any) -> list[str]:
-        """Return the mask of one acquisition if the sheet has one."""
-        mask = self.row(wildcards).get("mask")
-        return [mask] if mask else []
+    def mask(self, wildcards: Any) -> str | list[str]:
+        """Return the mask of one acquisition, no file if the sheet names none."""
+        return self.row(wildcards).get("mask") or []
 
     def shape(self, wildcards: Any) -> tuple[int, int, int, int]:
         """Return (volumes, z, y, x) from the header; ones where it cannot be read."""
@@ -200,4 +199,3 @@ class Plan:
     def fit_minutes(self, wildcards: Any, attempt: int) -> int:
         """Return the wall time of a slab job, from the samples that it handles."""
         return self.minutes(wildcards, attempt)
-

@@ -1,0 +1,20 @@
+"""One finished run of the toy data, which most smoke tests look at."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from conftest import snakemake
+
+
+@pytest.fixture(scope="session")
+def finished(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the pipeline ran to its end; not to be written to."""
+    folder = tmp_path_factory.mktemp("finished")
+    shutil.copytree(toy / "toy", folder / "toy")
+    run = snakemake(folder, "neuro")
+    assert run.returncode == 0, run.stderr
+    return folder
