@@ -30,8 +30,6 @@ rule neuro_check:
         "<logs>/neuro/check.log",
     benchmark:
         "<benchmarks>/neuro/check.jsonl"
-    conda:
-        "../envs/neuro.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 400 * attempt,
@@ -42,6 +40,8 @@ rule neuro_check:
         fit_bmax=fit_bmax,
         strict=neuro["strict"],
         code=code("neuro/neuro_check"),
+    conda:
+        "../envs/neuro.yaml"
     script:
         "../scripts/neuro/neuro_check.py"
 
@@ -64,8 +64,6 @@ rule neuro_import:
         "<logs>/neuro/{unit}/import.log",
     benchmark:
         "<benchmarks>/neuro/{unit}/import.jsonl"
-    conda:
-        "../envs/neuro.yaml"
     threads: 1
     resources:
         mem_mb=plan.import_mb,
@@ -76,6 +74,8 @@ rule neuro_import:
         fit_bmax=fit_bmax,
         strict=neuro["strict"],
         code=code("neuro/neuro_check", "neuro/neuro_import"),
+    conda:
+        "../envs/neuro.yaml"
     script:
         "../scripts/neuro/neuro_import.py"
 
@@ -94,8 +94,6 @@ rule neuro_mask:
         "<logs>/neuro/{unit}/mask.log",
     benchmark:
         "<benchmarks>/neuro/{unit}/mask.jsonl"
-    conda:
-        "../envs/neuro.yaml"
     threads: 1
     resources:
         mem_mb=plan.mask_mb,
@@ -104,6 +102,8 @@ rule neuro_mask:
         mask=neuro["mask"],
         strict=neuro["strict"],
         code=code("neuro/neuro_mask"),
+    conda:
+        "../envs/neuro.yaml"
     script:
         "../scripts/neuro/neuro_mask.py"
 
@@ -121,8 +121,6 @@ rule neuro_noise:
         "<logs>/neuro/{unit}/noise.log",
     benchmark:
         "<benchmarks>/neuro/{unit}/noise.jsonl"
-    conda:
-        "../envs/neuro.yaml"
     threads: 1
     resources:
         mem_mb=plan.noise_mb,
@@ -131,6 +129,8 @@ rule neuro_noise:
         sigma=neuro["denoise"]["sigma"],
         strict=neuro["strict"],
         code=code("neuro/neuro_noise"),
+    conda:
+        "../envs/neuro.yaml"
     script:
         "../scripts/neuro/neuro_noise.py"
 
@@ -150,8 +150,6 @@ rule neuro_fit:
         "<logs>/neuro/{unit}/fit-{slab}.log",
     benchmark:
         "<benchmarks>/neuro/{unit}/fit-{slab}.jsonl"
-    conda:
-        "../envs/neuro.yaml"
     threads: config["threads"]
     resources:
         mem_mb=plan.fit_mb,
@@ -164,6 +162,8 @@ rule neuro_fit:
         keep_denoised=neuro["keep_denoised"],
         strict=neuro["strict"],
         code=code("neuro/neuro_fit"),
+    conda:
+        "../envs/neuro.yaml"
     script:
         "../scripts/neuro/neuro_fit.py"
 
@@ -186,8 +186,6 @@ rule neuro_maps:
         "<logs>/neuro/{unit}/maps.log",
     benchmark:
         "<benchmarks>/neuro/{unit}/maps.jsonl"
-    conda:
-        "../envs/neuro.yaml"
     threads: 1
     resources:
         mem_mb=plan.maps_mb,
@@ -196,6 +194,8 @@ rule neuro_maps:
         section=neuro,
         strict=neuro["strict"],
         code=code("neuro/neuro_maps"),
+    conda:
+        "../envs/neuro.yaml"
     script:
         "../scripts/neuro/neuro_maps.py"
 
@@ -220,8 +220,6 @@ rule neuro_qc:
         "<logs>/neuro/{unit}/qc.log",
     benchmark:
         "<benchmarks>/neuro/{unit}/qc.jsonl"
-    conda:
-        "../envs/neuro.yaml"
     threads: 1
     resources:
         mem_mb=plan.qc_mb,
@@ -230,6 +228,8 @@ rule neuro_qc:
         row=plan.row,
         section=neuro,
         code=code("neuro/neuro_qc"),
+    conda:
+        "../envs/neuro.yaml"
     script:
         "../scripts/neuro/neuro_qc.py"
 
@@ -264,8 +264,6 @@ rule neuro_group:
         "<logs>/neuro/group.log",
     benchmark:
         "<benchmarks>/neuro/group.jsonl"
-    conda:
-        "../envs/neuro.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 500 * attempt,
@@ -274,5 +272,7 @@ rule neuro_group:
         rows=plan.rows,
         version=VERSION,
         code=code("neuro/neuro_group"),
+    conda:
+        "../envs/neuro.yaml"
     script:
         "../scripts/neuro/neuro_group.py"

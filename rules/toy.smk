@@ -16,8 +16,6 @@ rule toy_neuro:
         "<logs>/toy/neuro.log",
     benchmark:
         "<benchmarks>/toy/neuro.jsonl"
-    conda:
-        "../envs/neuro.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 800 * attempt,
@@ -25,5 +23,7 @@ rule toy_neuro:
     params:
         seed=config["seed"],
         code=code("toy/toy_neuro"),
+    conda:
+        "../envs/neuro.yaml"
     script:
         "../scripts/toy/toy_neuro.py"

@@ -12,9 +12,11 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import nibabel as nib
 import numpy as np
+from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import ImageFileError
 from nibabel.openers import ImageOpener
 from nibabel.spatialimages import HeaderDataError
@@ -100,7 +102,7 @@ def volumes(path: Path | str) -> Iterator[NDArray[np.float32]]:
         The checksum of a compressed file is checked after its last volume.
     """
     # The proxy, not the header, of a loaded image keeps offset and scaling as they were stored.
-    stored = _load(path).dataobj
+    stored = _samples(_load(path))
     spatial, count = stored.shape[:3], int(np.prod(stored.shape[3:]))
     size = stored.dtype.itemsize * int(np.prod(spatial))
     scaled = (stored.slope, stored.inter) != (1.0, 0.0)
@@ -117,7 +119,9 @@ def volumes(path: Path | str) -> Iterator[NDArray[np.float32]]:
                 if scaled:
                     volume = volume * np.float64(stored.slope) + np.float64(stored.inter)
                 yield volume.astype(np.float32)
-            stream.read(1)
+            # The checksum is compared at the end of the file, which damage may have moved.
+            while stream.read(1 << 20):
+                pass
     except _UNREADABLE as error:
         raise InputError(
             Problem(
@@ -252,11 +256,15 @@ def _load(path: Path | str) -> nib.Nifti1Image:
     if dtype.kind not in "iuf":
         raise problem(f"the samples are {dtype}, not real numbers", "store magnitudes")
     if str(path).endswith(".nii"):
-        needed = image.dataobj.offset + dtype.itemsize * int(np.prod(image.shape))
+        needed = _samples(image).offset + dtype.itemsize * int(np.prod(image.shape))
         size = Path(path).stat().st_size
         if size < needed:
             raise problem(f"holds {size} bytes where its header announces {needed}", _COPY_AGAIN)
     return image
+
+
+def _samples(image: nib.Nifti1Image) -> ArrayProxy:
+    return cast(ArrayProxy, image.dataobj)
 
 
 def _reason(error: Exception) -> str:

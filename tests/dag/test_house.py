@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from conftest import ROOT, plan
+from tools import ROOT, plan
 
 ORDER = (
     *("input", "output", "log", "benchmark", "threads", "resources", "params", "conda", "script"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from conftest import ROOT, House, plan, snakemake
+from tools import ROOT, House, plan, snakemake
 
 CONFIGS = sorted((ROOT / "tests/configs").glob("*.yaml"))
 STEPS = ("check", "import", "mask", "noise", "fit", "maps", "qc", "group")
@@ -58,7 +58,7 @@ def test_nested_values_from_the_command_line_are_strings(toy: Path) -> None:
         ({"neuro": {"denois": {}}}, ["neuro.denois", "did you mean denoise"]),
         ({"neuro": {"slabs": 0}}, ["neuro.slabs"]),
         ({"neuro": {"subjects": None}}, ["nothing to work on", "neuro.subjects"]),
-        ({"neuro": {"bids": "somewhere"}}, ["both neuro.subjects and neuro.bids are set"]),
+        ({"neuro": {"bids": "somewhere"}}, ["somewhere", "no such folder"]),
         ({"neuro": {"subjects": "toy/neuro/subject.tsv"}}, ["toy/neuro/subject.tsv"]),
     ],
 )

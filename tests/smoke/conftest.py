@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import snakemake
+from tools import snakemake
 
 
 @pytest.fixture(scope="session")

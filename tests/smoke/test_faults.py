@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT, copy_house, plan, snakemake
-from smoke_tools import tree_digest
+from tools import ROOT, copy_house, plan, snakemake, tree_digest
 
 SHEET = "toy/neuro/subjects.tsv"
 
@@ -162,9 +161,7 @@ def test_a_bids_dataset_with_sessions(finished: Path, tmp_path: Path) -> None:
         shutil.copy(data / "negative.nii.gz", raw / f"sub-01_ses-{session}_dwi.nii.gz")
     for suffix in ("bval", "bvec"):  # by inheritance: one file for both sessions
         shutil.copy(data / f"negative.{suffix}", folder / f"raw/sub-01/sub-01_dwi.{suffix}")
-    run = snakemake(
-        folder, "neuro", "--config", "neuro={subjects: null, bids: raw, denoise: {method: none}}"
-    )
+    run = snakemake(folder, "neuro", "--config", "neuro={bids: raw, denoise: {method: none}}")
     assert run.returncode == 0, run.stderr
     name = "sub-01_ses-2_model-tensor_param-fa_dwimap.nii.gz"
     assert (folder / f"results/neuro/sub-01/ses-2/dwi/{name}").exists()

@@ -316,10 +316,6 @@ def test_strings_mean_what_values_mean(section):
             "pathvars.results: found 'a/'; expected a folder without { } and without / at its end.",
         ),
         (
-            neuro(subjects="a", bids="b"),
-            "neuro: subjects and bids are both set; keep one of them and set the other to null.",
-        ),
-        (
             neuro(bids="b", mask={"method": "file"}),
             "neuro: mask.method is file, but a BIDS raw dataset (bids) holds no masks; "
             "set mask.method to otsu, or name the masks in a sheet (subjects).",

@@ -43,7 +43,7 @@ def brain_mask(
     smooth = ndimage.median_filter(image, footprint=_ellipsoid(zooms, radius_mm))
     if smooth.min() == smooth.max():
         return np.zeros(smooth.shape, dtype=bool)
-    components, count = ndimage.label(smooth > threshold_otsu(smooth))
+    components, count = ndimage.label(smooth > threshold_otsu(smooth.ravel()))
     sizes = np.bincount(components.ravel(), minlength=count + 1)[1:]
     return ndimage.binary_fill_holes(components == 1 + sizes.argmax())
 

@@ -10,6 +10,7 @@ from dipy.denoise.localpca import mppca
 from dipy.denoise.noise_estimate import estimate_sigma
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.optimize import brentq
 from scipy.spatial import KDTree
 from scipy.special import ive
 from threadpoolctl import threadpool_limits
@@ -185,17 +186,18 @@ def _patch_variance(samples: NDArray[np.float32]) -> float:
 def _channel_variance(measured: float, mean_squares: NDArray[np.float64]) -> float:
     """Solve for the variance s whose Rician magnitudes would show the measured one.
 
-    With E[M^2] = A^2 + 2 s, the fixed point of s = measured / mean(xi(A / sqrt(s))) over volumes.
+    With E[M^2] = A^2 + 2 s, the root of s mean(xi(A / sqrt(s))) = measured, the mean over volumes.
+    A root finder, since the fixed-point iteration of Koay & Basser crawls where A is small.
     """
     if measured <= 0:
         return 0.0
-    variance = measured
-    for _ in range(100):
-        signal = np.sqrt(np.maximum(mean_squares - 2 * variance, 0.0))
-        previous, variance = variance, measured / _shrinkage(signal / np.sqrt(variance)).mean()
-        if abs(variance - previous) < 1e-6 * variance:
-            break
-    return variance
+
+    def excess(variance: float) -> float:
+        snr = np.sqrt(np.maximum(mean_squares / variance - 2, 0.0))
+        return variance * _shrinkage(snr).mean() - measured
+
+    # The shrinkage lies between 2 - pi / 2 and 1.
+    return brentq(excess, 0.999 * measured, 1.001 * measured / (2 - np.pi / 2), rtol=1e-6)
 
 
 def _shrinkage(snr: NDArray[np.float64]) -> NDArray[np.float64]:

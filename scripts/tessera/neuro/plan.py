@@ -39,15 +39,14 @@ def read_units(section: Mapping[str, Any], schemas: Path) -> dict[str, Row]:
     Raises
     ------
     InputError
-        If not exactly one of ``subjects`` and ``bids`` is set, or what it names is at fault.
+        If neither ``subjects`` nor ``bids`` is set, or what is named is at fault.
     """
     sheet, bids = section["subjects"], section["bids"]
-    if (sheet is None) == (bids is None):
-        what = "both neuro.subjects and neuro.bids are set" if sheet else "nothing to work on"
-        remedy = "set one of neuro.subjects (a sheet) and neuro.bids (a dataset), the other to null"
-        raise InputError(Problem("config", "neuro", what, remedy))
     if bids is not None:
         rows: list[Row] = [*find_acquisitions(bids)]
+    elif sheet is None:
+        remedy = "set neuro.subjects (a sheet) or neuro.bids (a dataset)"
+        raise InputError(Problem("config", "neuro", "nothing to work on", remedy))
     else:
         schema = load_schema(schemas, "neuro_subjects")
         rows = [*read_sheet(sheet, schema, key=("subject", "session"))]

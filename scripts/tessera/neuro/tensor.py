@@ -16,7 +16,7 @@ Floats = npt.NDArray[np.float64]
 Method = Literal["ols", "wls_measured", "wls_fitted", "iwls"]
 
 CHUNK_VOXELS = 2000
-"""Voxels to pass to `fit_tensor` at a time: its work arrays then stay in the CPU's cache."""
+"""Voxels fitted at a time: enough to make numpy's calls cheap, few enough for the CPU's cache."""
 
 _UNKNOWNS = 7
 _LOWER = [(row, column) for row in range(_UNKNOWNS) for column in range(row + 1)]
@@ -123,8 +123,9 @@ def fit_tensor(
     Notes
     -----
     The normal equations of all voxels come from two matrix products and are solved by a Cholesky
-    decomposition whose every step runs over the voxels. Passing the same voxels together again
-    gives the same bytes; in other company the BLAS may round the last digits differently.
+    decomposition whose every step runs over the voxels, `CHUNK_VOXELS` at a time. Passing the same
+    table again gives the same bytes; in other company the BLAS may round the last digits of a
+    voxel differently.
     """
     rounds = {"ols": 0, "wls_measured": 0, "wls_fitted": 1, "iwls": reweightings}
     if method not in rounds:
@@ -132,62 +133,108 @@ def fit_tensor(
     design = design_matrix(np.asarray(bvals, np.float64) / 1000, bvecs)  # in ms/um2: all near 1
     products = np.stack([design[:, i] * design[:, j] for i, j in _LOWER])
 
-    good = (signal > 0) & (signal < np.inf)
-    complete = bool(good.all())
-    measured = signal.astype(np.float64) if complete else np.where(good, signal, 1.0)
-    log_signal = np.log(measured)
-    n_good = np.count_nonzero(good, axis=1)
-
-    with np.errstate(all="ignore"):
-        if method in ("ols", "wls_fitted"):
-            # Complete voxels share one row of weights, thus one decomposition.
-            weights = np.ones((1, good.shape[1])) if complete else good.astype(np.float64)
-        else:
-            weights = np.where(good, measured, 0.0)
-            weights /= weights.max(axis=1, keepdims=True)
-            weights *= weights
-        beta = _solve_weighted(design, products, weights, log_signal)
-        for _ in range(rounds[method]):
-            weights = beta.T @ design.T
-            weights -= weights.max(axis=1, keepdims=True)
-            weights *= 2
-            np.exp(weights, out=weights)
-            if not complete:
-                weights *= good
-            beta = _solve_weighted(design, products, weights, log_signal)
-        beta[:, n_good < _UNKNOWNS] = np.nan
-
-        fitted = beta.T @ design.T
-        np.exp(fitted, out=fitted)
-        fitted -= measured
-        if not complete:
-            fitted *= good
-        residual = np.sqrt(np.einsum("nv,nv->n", fitted, fitted) / n_good)
+    n, n_samples = signal.shape
+    beta, residual = np.empty((_UNKNOWNS, n)), np.empty(n)
+    n_good = np.empty(n, np.int64)
+    work = np.empty((3, min(n, CHUNK_VOXELS), n_samples))  # one for all: fresh memory is slow
+    measured_first = method in ("wls_measured", "iwls")
+    with np.errstate(all="ignore"):  # an invalid voxel's NaN is its result
+        # Unweighted voxels with all their samples share one decomposition.
+        shared = None
+        if not measured_first:
+            shared = _solve(products.sum(axis=1, keepdims=True), design.T)
+        for start in range(0, n, CHUNK_VOXELS):
+            part = slice(start, min(start + CHUNK_VOXELS, n))
+            beta[:, part], residual[part], n_good[part] = _fit_chunk(
+                signal[part], design, products, shared, rounds[method], work[:, : part.stop - start]
+            )
         xx, yy, zz, xy, xz, yz, log_s0 = beta
         tensor = np.stack([xx, xy, xz, yy, yz, zz], axis=1) / 1000
         return TensorFit(tensor, np.exp(log_s0), residual, n_good)
 
 
-def _solve_weighted(
-    design: Floats, products: Floats, weights: Floats, log_signal: Floats
-) -> Floats:
-    """Solve the normal equations of every voxel.
+def _fit_chunk(
+    signal: npt.NDArray[np.floating],
+    design: Floats,
+    products: Floats,
+    shared: Floats | None,
+    rounds: int,
+    work: Floats,
+) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
+    """Fit the voxels of one chunk.
 
     Parameters
     ----------
+    signal
+        (N, V).
     design, products
         (V, 7), and (28, V) the products of its columns in the order of `_LOWER`.
-    weights
-        (N, V), or (1, V) if all voxels share them.
-    log_signal
-        (N, V).
+    shared
+        (7, V) pseudo-inverse of `design`, to begin with equal weights; None begins with the
+        measured signal squared.
+    rounds
+        Reweightings by the fitted signal squared that follow.
+    work
+        (3, N, V), overwritten.
 
     Returns
     -------
-    (7, N) parameters; NaN where the matrix is singular.
+    (7, N) parameters, (N,) residuals, (N,) counts of good samples.
     """
-    matrix = dict(zip(_LOWER, products @ weights.T, strict=True))
-    right = list(design.T @ (weights * log_signal).T)
+    good = (signal > 0) & (signal < np.inf)
+    complete = bool(good.all())
+    measured = signal if complete else np.where(good, signal, 1)
+    log_signal, weights, spare = work
+    np.log(measured, out=log_signal, dtype=np.float64)
+    n_good = np.count_nonzero(good, axis=1)
+
+    def weighted_fit() -> Floats:
+        right = design.T @ np.multiply(weights, log_signal, out=spare).T
+        return _solve(products @ weights.T, right)
+
+    if shared is not None and complete:
+        beta = shared @ log_signal.T
+    elif shared is not None:
+        weights[:] = good
+        beta = weighted_fit()
+    else:
+        np.multiply(measured, good, out=weights)
+        weights /= weights.max(axis=1, keepdims=True)
+        weights *= weights
+        beta = weighted_fit()
+    for _ in range(rounds):
+        # The fitted signal squared, in units of S0 squared, which keeps it from overflowing.
+        np.exp(np.matmul(2 * beta[:-1].T, design[:, :-1].T, out=weights), out=weights)
+        if not complete:
+            weights *= good
+        beta = weighted_fit()
+    beta[:, n_good < _UNKNOWNS] = np.nan
+
+    difference = np.matmul(beta.T, design.T, out=spare)
+    np.exp(difference, out=difference)
+    difference -= measured
+    if not complete:
+        difference *= good
+    residual = np.sqrt(np.einsum("nv,nv->n", difference, difference) / n_good)
+    return beta, residual, n_good
+
+
+def _solve(lower: Floats, right_side: Floats) -> Floats:
+    """Solve N symmetric systems of 7 equations by Cholesky decomposition.
+
+    Parameters
+    ----------
+    lower
+        (28, N) matrix elements in the order of `_LOWER`, or (28, 1) if all share one matrix.
+    right_side
+        (7, N).
+
+    Returns
+    -------
+    (7, N) solutions; NaN where the matrix is singular.
+    """
+    matrix = {place: elements.copy() for place, elements in zip(_LOWER, lower, strict=True)}
+    right = list(right_side.copy())
     inverse_pivot = []
     for j in range(_UNKNOWNS):
         pivot = matrix[j, j].copy()

@@ -1,0 +1,120 @@
+"""What tests of several layers use: dry runs, real runs, copies of the project, digests."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass
+class Planned:
+    """What a dry run found: the rules that would run, with how many jobs each and why."""
+
+    jobs: list[Any] = field(default_factory=list)
+    everything: list[Any] = field(default_factory=list)
+    rules: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        names = [job.rule.name for job in self.jobs]
+        return {name: names.count(name) for name in sorted(set(names))}
+
+
+def plan(
+    directory: Path,
+    targets: Sequence[str] = (),
+    config: Mapping[str, Any] | None = None,
+    snakefile: Path = ROOT / "Snakefile",
+) -> Planned:
+    """Dry-run in this process, in hundredths of a second."""
+    from snakemake.api import SnakemakeApi
+    from snakemake.settings.enums import Quietness, RerunTrigger
+    from snakemake.settings.types import (
+        ConfigSettings,
+        DAGSettings,
+        OutputSettings,
+        ResourceSettings,
+        StorageSettings,
+        WorkflowSettings,
+    )
+
+    before = Path.cwd(), dict(os.environ), list(sys.path)
+    triggers = frozenset(RerunTrigger.all()) - {RerunTrigger.CODE}
+    quiet = OutputSettings(quiet={Quietness.ALL}, verbose=False)
+    try:
+        with SnakemakeApi(quiet) as api:
+            workflow_api = api.workflow(
+                resource_settings=ResourceSettings(cores=2),
+                config_settings=ConfigSettings(config=dict(config or {})),
+                storage_settings=StorageSettings(),
+                workflow_settings=WorkflowSettings(),
+                snakefile=snakefile,
+                workdir=directory,
+            )
+            dag_api = workflow_api.dag(
+                DAGSettings(targets=frozenset(targets), rerun_triggers=triggers)
+            )
+            dag_api.execute_workflow(executor="dryrun")
+            workflow = workflow_api._workflow
+            return Planned(
+                jobs=[job for job in workflow.dag.jobs if workflow.dag.needrun(job)],
+                everything=list(workflow.dag.jobs),
+                rules={rule.name: rule for rule in workflow.rules},
+            )
+    finally:
+        os.chdir(before[0])
+        os.environ.clear()
+        os.environ.update(before[1])
+        sys.path[:] = before[2]
+
+
+@dataclass
+class House:
+    """A copy of the project that a test may change."""
+
+    root: Path
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        file = self.root / path
+        text = file.read_text(encoding="utf-8")
+        assert old in text, f"{path} no longer holds {old!r}"
+        file.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def copy_house(target: Path) -> Path:
+    for name in ("config.yaml", "Snakefile"):
+        target.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, target)
+    for name in ("rules", "schemas", "scripts", "envs", "report", "profiles"):
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, target / name, ignore=ignore)
+    return target
+
+
+def snakemake(
+    directory: Path, *arguments: str, snakefile: Path = ROOT / "Snakefile", **options: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run the command line for real, on two cores."""
+    command = [
+        *(sys.executable, "-m", "snakemake", "--snakefile", str(snakefile)),
+        *("--cores", "2", "--directory", str(directory), *arguments),
+    ]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+def tree_digest(folder: Path) -> dict[str, str]:
+    """Relative path to digest of every file of a folder."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != ".snakemake_timestamp"
+    }
