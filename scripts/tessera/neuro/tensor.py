@@ -225,7 +225,8 @@ def _solve(lower: Floats, right_side: Floats) -> Floats:
     Parameters
     ----------
     lower
-        (28, N) matrix elements in the order of `_LOWER`, or (28, 1) if all share one matrix.
+        (28, N) matrix elements in the order of `_LOWER`, or (28, 1) if all share one matrix;
+        overwritten.
     right_side
         (7, N).
 
@@ -233,7 +234,7 @@ def _solve(lower: Floats, right_side: Floats) -> Floats:
     -------
     (7, N) solutions; NaN where the matrix is singular.
     """
-    matrix = {place: elements.copy() for place, elements in zip(_LOWER, lower, strict=True)}
+    matrix = dict(zip(_LOWER, lower, strict=True))
     right = list(right_side.copy())
     inverse_pivot = []
     for j in range(_UNKNOWNS):
