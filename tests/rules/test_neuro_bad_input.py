@@ -10,6 +10,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+
 from tools import snakemake
 
 SHAPE = (8, 9, 7)

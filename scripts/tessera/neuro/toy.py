@@ -57,7 +57,9 @@ def write_toy(folder: Path, prefix: str, seed: int) -> str:
         rows.append("\t".join([label, *files, mask]))
 
     for label, phantom in phantoms(seed).items():
-        nifti.write(folder / f"{label}.nii.gz", phantom.dwi, phantom.affine)
+        # As scanners store it, but for the phantom whose NaN only a float can hold.
+        dtype = np.int16 if np.isfinite(phantom.dwi).all() else np.float32
+        nifti.write(folder / f"{label}.nii.gz", phantom.dwi, phantom.affine, dtype=dtype)
         _write_gradients(folder / label, phantom.bvals, phantom.bvecs)
         for name in ("fa", "md", "v1", "sigma", "labels"):
             nifti.write(folder / f"{label}_{name}.nii.gz", getattr(phantom, name), phantom.affine)
