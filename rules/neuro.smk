@@ -157,7 +157,6 @@ rule neuro_fit:
     params:
         denoise=neuro["denoise"],
         fit=neuro["fit"],
-        b0_max=neuro["b0_max"],
         fit_bmax=fit_bmax,
         keep_denoised=neuro["keep_denoised"],
         strict=neuro["strict"],

@@ -28,7 +28,6 @@ def fit(job):
         denoise=job.params.denoise,
         fit=job.params.fit,
         fit_bmax=job.params.fit_bmax,
-        b0_max=job.params.b0_max,
         keep_denoised=job.params.keep_denoised,
         threads=job.threads,
         progress=job.progress,

@@ -58,7 +58,6 @@ def fit_slab(
     denoise: Mapping[str, Any],
     fit: Mapping[str, Any],
     fit_bmax: float,
-    b0_max: float,
     keep_denoised: bool,
     threads: int,
     progress: Progress,
@@ -81,9 +80,6 @@ def fit_slab(
         Sections ``neuro.denoise`` and ``neuro.fit``.
     fit_bmax
         Volumes with b above this are left out of the fit (inf: none are).
-    b0_max
-        Volumes with b up to this count as b = 0 in ``wls_fitted``, as in dipy; the other
-        estimators take b as it is, as MRtrix does.
     keep_denoised
         Whether all denoised samples are returned as well.
     threads
@@ -106,8 +102,6 @@ def fit_slab(
             slices = _slab_slices(slab, inside)
         else:
             slices = _slab_slices(_mppca(dwi, mask, wanted, bounds, denoise), inside)
-        if fit["method"] == "wls_fitted":
-            bvals = np.where(bvals <= b0_max, 0.0, bvals)
         fitted_rows = np.searchsorted(wanted, used)
 
         def estimate(samples: Float32) -> Float32:

@@ -186,7 +186,7 @@ def _fit_chunk(
     measured = signal if complete else np.where(good, signal, 1)
     log_signal, weights, spare = work
     np.log(measured, out=log_signal, dtype=np.float64)
-    n_good = np.count_nonzero(good, axis=1)
+    n_good = np.full(len(good), good.shape[1]) if complete else np.count_nonzero(good, axis=1)
 
     def weighted_fit() -> Floats:
         right = design.T @ np.multiply(weights, log_signal, out=spare).T
@@ -283,6 +283,14 @@ def eigen(tensor: Floats) -> tuple[Floats, Floats]:
     cross product of two rows of ``D - lambda_1 I``. Where two eigenvalues nearly agree that loses
     digits, and `numpy.linalg.eigh` is called for those voxels.
     """
+    evals, v1 = np.empty((len(tensor), 3)), np.empty((len(tensor), 3))
+    for start in range(0, len(tensor), CHUNK_VOXELS):
+        part = slice(start, start + CHUNK_VOXELS)
+        evals[part], v1[part] = _eigen_chunk(tensor[part])
+    return evals, v1
+
+
+def _eigen_chunk(tensor: Floats) -> tuple[Floats, Floats]:
     xx, xy, xz, yy, yz, zz = np.ascontiguousarray(tensor.T)
     with np.errstate(all="ignore"):
         mean = (xx + yy + zz) / 3
@@ -290,9 +298,10 @@ def eigen(tensor: Floats) -> tuple[Floats, Floats]:
         spread = np.sqrt((a * a + b * b + c * c + 2 * (xy * xy + xz * xz + yz * yz)) / 6)
         determinant = a * (b * c - yz * yz) - xy * (xy * c - yz * xz) + xz * (xy * yz - b * xz)
         cosine = determinant / (2 * spread**3)
-        angle = np.arccos(np.clip(cosine, -1, 1)) / 3
-        first = mean + 2 * spread * np.cos(angle)
-        third = mean + 2 * spread * np.cos(angle + 2 * np.pi / 3)
+        along = np.cos(np.arccos(np.clip(cosine, -1, 1)) / 3)
+        first = mean + 2 * spread * along
+        # The cosine of the same angle and 120 degrees.
+        third = mean - spread * (along + np.sqrt(3 * (1 - along * along)))
         evals = np.stack([first, 3 * mean - first - third, third], axis=1)
 
         shift = first - mean
