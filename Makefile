@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-RUN := $(BIN)/snakemake --profile profiles/local
+PROFILE ?= profiles/local
+RUN := $(BIN)/snakemake --profile $(PROFILE)
 
 .PHONY: help demo toy resume report test test-fast lint format bench dag docs lock clean
 .DEFAULT_GOAL := help

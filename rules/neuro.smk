@@ -1,10 +1,10 @@
 """Diffusion MRI: mask, denoise, fit the tensor; BIDS in, BIDS derivatives out."""
 
 from tessera.neuro.plan import Plan, read_units
-from tessera.neuro.presets import apply_preset
+from tessera.neuro.presets import apply_preset, highest_b
 
 neuro = apply_preset(config["neuro"])
-fit_bmax = float(str(neuro["fit_bmax"]).replace("all", "inf"))
+fit_bmax = highest_b(neuro)
 plan = Plan(
     neuro,
     memory_mb=config["memory_mb"],

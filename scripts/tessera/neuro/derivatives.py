@@ -14,6 +14,7 @@ from tessera import nifti
 from tessera.neuro.bids import BIDS_VERSION, prefix, unit_name
 from tessera.neuro.facts import Facts
 from tessera.neuro.fit import COLUMNS
+from tessera.neuro.presets import highest_b
 from tessera.neuro.series import Series
 from tessera.neuro.summary import SubjectResult, VolumeStatistics, volume_statistics
 
@@ -93,14 +94,7 @@ def subject_result(
     invalid[mask] = lost
     smallest = table[:, COLUMNS.index("min_eigenvalue")]
     result = SubjectResult(
-        subject=facts.subject,
-        session=facts.session,
-        affine=facts.affine,
-        bvals=facts.bvals,
-        bvecs=facts.bvecs,
-        fitted=facts.bvals <= float(str(section["fit_bmax"]).replace("all", "inf")),
-        b0_max=section["b0_max"],
-        mean_b0=mean_b0,
+        **_acquired(facts, mean_b0, section),
         mask=mask,
         invalid=invalid,
         sigma=_as_map(sigma, mask.shape),
@@ -111,6 +105,16 @@ def subject_result(
         denoise=section["denoise"]["method"],
     )
     return result, place("dxx", 6)
+
+
+def _acquired(facts: Facts, mean_b0: NDArray[np.float32], section: Section) -> dict[str, Any]:
+    """Return the fields of a result that were known before the fit."""
+    return {
+        **{key: getattr(facts, key) for key in ("subject", "session", "affine", "bvals", "bvecs")},
+        "fitted": facts.bvals <= highest_b(section),
+        "b0_max": section["b0_max"],
+        "mean_b0": mean_b0,
+    }
 
 
 def _as_map(sigma: NDArray[np.floating], shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -270,14 +274,7 @@ def read_result(
     names = ("fa", "md", "ad", "rd", "s0", "residual", "v1")
     row = summary["row"]
     return SubjectResult(
-        subject=facts.subject,
-        session=facts.session,
-        affine=facts.affine,
-        bvals=facts.bvals,
-        bvecs=facts.bvecs,
-        fitted=facts.bvals <= float(str(section["fit_bmax"]).replace("all", "inf")),
-        b0_max=section["b0_max"],
-        mean_b0=mean_b0,
+        **_acquired(facts, mean_b0, section),
         mask=read("desc-brain_mask").astype(bool),
         invalid=read("desc-invalid_mask").astype(bool),
         sigma=read("desc-sigma_dwimap"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -44,3 +46,8 @@ def apply_preset(section: dict[str, Any]) -> dict[str, Any]:
     for key, value in _PRESETS.get(section["preset"], {}).items():
         result[key] = {**result[key], **value} if isinstance(value, dict) else value
     return result
+
+
+def highest_b(section: Mapping[str, Any]) -> float:
+    """Return the largest b-value that is fitted, in s/mm2: ``fit_bmax``, infinite for ``all``."""
+    return math.inf if section["fit_bmax"] == "all" else float(section["fit_bmax"])

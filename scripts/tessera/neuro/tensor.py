@@ -24,6 +24,8 @@ _SINGULAR = 1e-12
 """Share of a diagonal element that elimination must leave, or the matrix counts as singular."""
 _DEGENERATE = 1e-6
 """Distance of |cos 3 phi| from 1 below which two eigenvalues count as nearly equal."""
+_ISOTROPIC = 1e-7
+"""Spread of the eigenvalues, in units of their mean, below which all three do."""
 
 
 @dataclass(frozen=True)
@@ -273,14 +275,14 @@ def eigen(tensor: Floats) -> tuple[Floats, Floats]:
         (N, 3) float64, descending.
     v1
         (N, 3) float64 unit vectors. Of the two signs the one that makes the component of greatest
-        magnitude positive (the first of them, if they tie).
+        magnitude positive.
 
     Both are NaN where the tensor is not finite.
 
     Notes
     -----
     Trigonometric solution of the characteristic polynomial (Smith 1961); the vector is the longest
-    cross product of two rows of ``D - lambda_1 I``. Where two eigenvalues nearly agree that loses
+    column of the adjugate of ``D - lambda_1 I``. Where two eigenvalues nearly agree that loses
     digits, and `numpy.linalg.eigh` is called for those voxels.
     """
     evals, v1 = np.empty((len(tensor), 3)), np.empty((len(tensor), 3))
@@ -297,36 +299,36 @@ def _eigen_chunk(tensor: Floats) -> tuple[Floats, Floats]:
         a, b, c = xx - mean, yy - mean, zz - mean
         spread = np.sqrt((a * a + b * b + c * c + 2 * (xy * xy + xz * xz + yz * yz)) / 6)
         determinant = a * (b * c - yz * yz) - xy * (xy * c - yz * xz) + xz * (xy * yz - b * xz)
-        cosine = determinant / (2 * spread**3)
+        cosine = determinant / (2 * spread * spread * spread)
         along = np.cos(np.arccos(np.clip(cosine, -1, 1)) / 3)
         first = mean + 2 * spread * along
         # The cosine of the same angle and 120 degrees.
         third = mean - spread * (along + np.sqrt(3 * (1 - along * along)))
         evals = np.stack([first, 3 * mean - first - third, third], axis=1)
 
+        # The adjugate of D - lambda_1 I is a multiple >= 0 of v1 v1^T.
         shift = first - mean
         a, b, c = a - shift, b - shift, c - shift
-        # Cross products of rows 1 x 2, 1 x 3, 2 x 3.
-        candidates = np.stack(
-            [
-                [xy * yz - xz * b, xz * xy - a * yz, a * b - xy * xy],
-                [xy * c - xz * yz, xz * xz - a * c, a * yz - xy * xz],
-                [b * c - yz * yz, yz * xz - xy * c, xy * yz - b * xz],
-            ]
-        )
-        length = np.einsum("icn,icn->in", candidates, candidates)
-        v1 = np.take_along_axis(candidates, length.argmax(axis=0)[None, None], axis=0)[0].T
-        v1 = v1 / np.linalg.norm(v1, axis=1, keepdims=True)
+        adj_xx, adj_yy, adj_zz = b * c - yz * yz, a * c - xz * xz, a * b - xy * xy
+        adj_xy, adj_xz, adj_yz = xz * yz - c * xy, xy * yz - b * xz, xy * xz - a * yz
+        by_x = (adj_xx >= adj_yy) & (adj_xx >= adj_zz)
+        by_y = adj_yy >= adj_zz
+        x = np.where(by_x, adj_xx, np.where(by_y, adj_xy, adj_xz))
+        y = np.where(by_x, adj_xy, np.where(by_y, adj_yy, adj_yz))
+        z = np.where(by_x, adj_xz, np.where(by_y, adj_yz, adj_zz))
+        v1 = np.stack([x, y, z], axis=1) / np.sqrt(x * x + y * y + z * z)[:, None]
 
         finite = np.isfinite(tensor).all(axis=1)
-        delicate = finite & ~(1 - np.abs(cosine) > _DEGENERATE)
+        distinct = (1 - np.abs(cosine) > _DEGENERATE) & (spread > _ISOTROPIC * np.abs(mean))
+        delicate = finite & ~distinct
     if delicate.any():
         full = tensor[delicate][:, [0, 1, 2, 1, 3, 4, 2, 4, 5]].reshape(-1, 3, 3)
         values, vectors = np.linalg.eigh(full)
-        evals[delicate], v1[delicate] = values[:, ::-1], vectors[:, :, 2]
+        principal = vectors[:, :, 2]
+        greatest = np.take_along_axis(principal, np.abs(principal).argmax(axis=1)[:, None], axis=1)
+        evals[delicate], v1[delicate] = values[:, ::-1], np.where(greatest < 0, -1, 1) * principal
     evals[~finite], v1[~finite] = np.nan, np.nan
-    greatest = np.take_along_axis(v1, np.abs(v1).argmax(axis=1)[:, None], axis=1)
-    return evals, np.where(greatest < 0, -v1, v1)
+    return evals, v1
 
 
 def metrics(evals: Floats) -> TensorMetrics:
