@@ -118,7 +118,7 @@ def test_a_changed_function_reruns_its_jobs_and_a_comment_none(
     assert would_run("mask.py", "import numpy as np\n", "import numpy as np  # why\n") == set()
     assert would_run("qc.py", '"Quantity"', '"Number"') == {"neuro_qc", "neuro"}
     # temp() files are gone, so the import comes back with the step that needs it
-    assert would_run("fit.py", "CHUNK = 2048", "CHUNK = 64") == {
+    assert would_run("tensor.py", "CHUNK_VOXELS = 2000", "CHUNK_VOXELS = 64") == {
         *("neuro_import", "neuro_mask", "neuro_noise", "neuro_fit"),
         *after_maps,
     }

@@ -17,11 +17,9 @@ import numpy.typing as npt
 
 from tessera.neuro.series import Series
 from tessera.neuro.slabs import halo_of, mppca_radius
-from tessera.neuro.tensor import eigen, fit_tensor, metrics
+from tessera.neuro.tensor import CHUNK_VOXELS, eigen, fit_tensor, metrics
 from tessera.tiles import with_halo
 
-CHUNK = 2048
-"""Voxels that are fitted at once: the tables of a chunk stay in the cache."""
 COLUMNS = (
     *("dxx", "dxy", "dxz", "dyy", "dyz", "dzz", "s0", "residual", "fa", "md", "ad", "rd"),
     *("v1x", "v1y", "v1z", "n_good", "min_eigenvalue"),
@@ -112,7 +110,8 @@ def fit_slab(
         for samples in progress(slices, "fitting", stop - start):
             # Chunks never cross a slice, so their composition, and with it every rounding in the
             # matrix products, is the same however the volume is cut into slabs.
-            pieces = [samples[i : i + CHUNK] for i in range(0, len(samples), CHUNK)]
+            starts = range(0, len(samples), CHUNK_VOXELS)
+            pieces = [samples[i : i + CHUNK_VOXELS] for i in starts]
             tables += pool.map(estimate, pieces)
             kept += [samples] * keep_denoised
     empty = np.empty((0, len(COLUMNS)), np.float32)
