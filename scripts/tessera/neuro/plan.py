@@ -14,7 +14,7 @@ from tessera.config import load_schema
 from tessera.errors import InputError, Problem
 from tessera.headers import cached_headers
 from tessera.neuro.bids import find_acquisitions, unit_name
-from tessera.neuro.slabs import fit_memory_mb
+from tessera.neuro.slabs import fit_memory_mb, fit_seconds
 from tessera.sheets import read_sheet
 from tessera.tiles import parts_for_budget
 
@@ -166,35 +166,42 @@ class Plan:
 
     def import_mb(self, wildcards: Any, attempt: int) -> int:
         """Return the memory of an import job: a few volumes in double precision."""
-        return attempt * math.ceil(220 + 12 * self._volume_mb(wildcards))
+        return attempt * math.ceil(160 + 7 * self._volume_mb(wildcards))
 
     def mask_mb(self, wildcards: Any, attempt: int) -> int:
         """Return the memory of a mask job."""
-        return attempt * math.ceil(280 + 16 * self._volume_mb(wildcards))
+        return attempt * math.ceil(200 + 13 * self._volume_mb(wildcards))
 
     def noise_mb(self, wildcards: Any, attempt: int) -> int:
-        """Return the memory of a noise job."""
-        return attempt * math.ceil(600 + 24 * self._volume_mb(wildcards))
+        """Return the memory of a noise job: the slices of a patch in all volumes, some volumes."""
+        volumes, z, _, _ = self.shape(wildcards)
+        slice_mb = self._volume_mb(wildcards) / z * volumes
+        return attempt * math.ceil(250 + 9 * slice_mb + 11 * self._volume_mb(wildcards))
 
     def fit_mb(self, wildcards: Any, attempt: int) -> int:
-        """Return the memory of a slab job: see `tessera.neuro.fit.fit_memory_mb`."""
-        _, z, _, _ = self.shape(wildcards)
+        """Return the memory of a slab job: see `tessera.neuro.slabs.fit_memory_mb`."""
         fixed, per_slice = self._fit_memory(wildcards)
-        parts = int(wildcards.slab.split("of")[1])
-        return attempt * math.ceil(fixed + per_slice * math.ceil(z / parts))
+        return attempt * math.ceil(fixed + per_slice * self._slices(wildcards))
+
+    def _slices(self, wildcards: Any) -> int:
+        _, z, _, _ = self.shape(wildcards)
+        return math.ceil(z / int(wildcards.slab.split("of")[1]))
 
     def maps_mb(self, wildcards: Any, attempt: int) -> int:
         """Return the memory of a gather job: all maps of the brain, and a volume or two."""
-        return attempt * math.ceil(250 + 30 * self._volume_mb(wildcards))
+        return attempt * math.ceil(180 + 30 * self._volume_mb(wildcards))
 
     def qc_mb(self, wildcards: Any, attempt: int) -> int:
         """Return the memory of a report job."""
-        return attempt * math.ceil(350 + 40 * self._volume_mb(wildcards))
+        return attempt * math.ceil(220 + 22 * self._volume_mb(wildcards))
 
     def minutes(self, wildcards: Any, attempt: int) -> int:
-        """Return the wall time of a step over whole volumes: 2 minutes and 40 ns per sample."""
-        return attempt * math.ceil(2 + math.prod(self.shape(wildcards)) * 40e-9 / 60 * 20)
+        """Return the wall time of a step over the whole series: 2 minutes and 0.8 us a sample."""
+        return attempt * math.ceil(2 + math.prod(self.shape(wildcards)) * 0.8e-6 / 60)
 
     def fit_minutes(self, wildcards: Any, attempt: int) -> int:
-        """Return the wall time of a slab job, from the samples that it handles."""
-        return self.minutes(wildcards, attempt)
+        """Return the wall time of a slab job: see `tessera.neuro.slabs.fit_seconds`."""
+        seconds = fit_seconds(
+            self.shape(wildcards), self._section["denoise"], self._slices(wildcards)
+        )
+        return attempt * math.ceil(2 + seconds / 60)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-BASE_MB = 260.0
+BASE_MB = 200.0
 """Interpreter, libraries and compiled kernels."""
-NLM_PLANES = 7.0
+NLM_PLANES = 24.0
 """float32 arrays of the padded block that one thread of non-local means holds at a time."""
 MPPCA_COPIES = 6.0
 """float32 copies of the slab that dipy's MP-PCA makes beside its input."""
@@ -55,8 +55,8 @@ def fit_memory_mb(
     With V volumes, slices of A = y x samples, halo h and T threads, in float32:
 
     - ``none``: the slice in work, three times; nothing grows with the slab.
-    - ``nlm``: the denoised slab, V A per slice, and per thread a padded block of single volume in
-      7 copies, 7 T (y + 2h) (x + 2h) per slice, the halo included.
+    - ``nlm``: the denoised slab, V A per slice, and per thread the work on a padded block of
+      one volume, 24 T (y + 2h) (x + 2h) per slice, the halo included.
     - ``mppca``: 7 V A per slice, the halo included.
     """
     volumes, _, y, x = shape
@@ -72,3 +72,26 @@ def fit_memory_mb(
             return fixed + 2 * halo * per_slice, per_slice
         case _:
             return fixed, 0.1
+
+
+def fit_seconds(shape: tuple[int, int, int, int], denoise: Mapping[str, Any], slices: int) -> float:
+    """Return a generous wall time of a slab job on one thread, in seconds.
+
+    Parameters
+    ----------
+    shape
+        (volumes, z, y, x) of the acquisition.
+    denoise
+        The section ``neuro.denoise``.
+    slices
+        Slices of the slab.
+
+    Notes
+    -----
+    3 microseconds per sample; MP-PCA decomposes a V x V matrix per voxel, (0.4 + 1e-6 V^3) ms.
+    """
+    volumes, _, y, x = shape
+    voxels = slices * y * x
+    if denoise["method"] == "mppca":
+        return voxels * (0.4e-3 + 1e-9 * volumes**3)
+    return voxels * volumes * 3e-6
