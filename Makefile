@@ -45,7 +45,7 @@ test-fast: $(READY)  ## the tests that take seconds: unit, rules, dag
 lint: $(READY)  ## style, types, spelling, rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check --quiet Snakefile rules
+	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/mypy
 	$(BIN)/codespell
 	$(BIN)/snakemake --lint

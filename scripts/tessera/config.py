@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from jsonschema import Draft202012Validator, TypeChecker, ValidationError, validators
@@ -260,7 +260,7 @@ def _number(number: int | float, given: Any, types: set[str]) -> Any:
 
 def _problems(error: ValidationError, root: Schema, file: str, place: str) -> Iterator[Problem]:
     """Put one error of the validator into the user's terms."""
-    schema, value = error.schema, error.instance
+    schema, value = cast(Schema, error.schema), cast(Any, error.instance)
     where = _dotted(place, error.absolute_path)
     if error.validator == "additionalProperties":
         known = list(schema.get("properties", {}))
