@@ -49,6 +49,7 @@ lint: $(READY)  ## style, types, spelling, rules
 	$(BIN)/mypy
 	$(BIN)/codespell
 	$(BIN)/snakemake --lint
+	PYTHONPATH=scripts $(BIN)/python scripts/render_docs.py --check
 
 format: $(READY)  ## put code into the house style
 	$(BIN)/ruff check --fix .

@@ -1,43 +1,50 @@
 """Diffusion MRI: mask, denoise, fit the tensor; BIDS in, BIDS derivatives out."""
 
 from tessera.neuro.plan import Plan, read_units
-from tessera.neuro.presets import apply_preset, highest_b
+from tessera.neuro.presets import effective, highest_b, settings_in_force
 
-neuro = apply_preset(config["neuro"])
-fit_bmax = highest_b(neuro)
+neuro = effective(config["neuro"])
 plan = Plan(
     neuro,
     memory_mb=config["memory_mb"],
     threads=config["threads"],
     units=deferred(read_units, neuro, HOUSE / "schemas"),
 )
+mppca = neuro["denoise"]["method"] == "mppca"
+limits = {
+    "b0_max": neuro["b0_max"],
+    "fit_bmax": highest_b(neuro),
+    "mppca_radius": neuro["denoise"].get("patch_radius") if mppca else None,
+}
 
 
 rule neuro:
     """All of the pipeline: maps and a page per acquisition, the table of the group."""
     input:
+        check="<work>/neuro/check.json",
         group="<results>/neuro/group_dwi.tsv",
         pages=plan.of_units("<results>/neuro", "qc.html"),
 
 
 rule neuro_check:
-    """Find what headers and gradient tables show to be wrong, in all acquisitions at once."""
+    """Find what headers and gradient tables show to be wrong, in all acquisitions at once and
+    before anything expensive. Each import looks again at its own, so that none waits for this."""
     input:
-        plan.files,
+        files=plan.files,
     output:
         check="<work>/neuro/check.json",
     log:
         "<logs>/neuro/check.log",
     benchmark:
         "<benchmarks>/neuro/check.jsonl"
+    priority: 100
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 400 * attempt,
         runtime=lambda wildcards, attempt: 10 * attempt,
     params:
         rows=plan.rows,
-        b0_max=neuro["b0_max"],
-        fit_bmax=fit_bmax,
+        limits=limits,
         strict=neuro["strict"],
         code=code("neuro/neuro_check"),
     conda:
@@ -49,12 +56,10 @@ rule neuro_check:
 rule neuro_import:
     """Decompress an acquisition once; gradients to scanner axes, mean b0, verdict."""
     input:
-        dwi=plan.dwi,
-        bval=plan.bval,
-        bvec=plan.bvec,
-        mask=plan.mask,
-        # Ancient: what could change the answer for this acquisition is named here as well.
-        check=ancient("<work>/neuro/check.json"),
+        dwi=plan.file("dwi"),
+        bval=plan.file("bval"),
+        bvec=plan.file("bvec"),
+        mask=plan.file("mask"),
     output:
         dwi=temp("<work>/neuro/{unit}/dwi.npy"),
         b0="<work>/neuro/{unit}/b0.npy",
@@ -70,10 +75,8 @@ rule neuro_import:
         runtime=plan.minutes,
     params:
         row=plan.row,
-        b0_max=neuro["b0_max"],
-        fit_bmax=fit_bmax,
-        strict=neuro["strict"],
-        code=code("neuro/neuro_check", "neuro/neuro_import"),
+        limits=limits,
+        code=code("neuro/neuro_import"),
     conda:
         "../envs/neuro.yaml"
     script:
@@ -85,7 +88,7 @@ rule neuro_mask:
     input:
         b0="<work>/neuro/{unit}/b0.npy",
         facts="<work>/neuro/{unit}/facts.json",
-        mask=plan.mask,
+        mask=plan.file("mask"),
         verdict="<work>/neuro/{unit}/import.json",
     output:
         mask="<work>/neuro/{unit}/mask.npy",
@@ -100,7 +103,6 @@ rule neuro_mask:
         runtime=plan.minutes,
     params:
         mask=neuro["mask"],
-        strict=neuro["strict"],
         code=code("neuro/neuro_mask"),
     conda:
         "../envs/neuro.yaml"
@@ -117,6 +119,7 @@ rule neuro_noise:
         verdict="<work>/neuro/{unit}/mask.json",
     output:
         sigma="<work>/neuro/{unit}/sigma.npy",
+        verdict="<work>/neuro/{unit}/noise.json",
     log:
         "<logs>/neuro/{unit}/noise.log",
     benchmark:
@@ -127,7 +130,6 @@ rule neuro_noise:
         runtime=plan.minutes,
     params:
         sigma=neuro["denoise"]["sigma"],
-        strict=neuro["strict"],
         code=code("neuro/neuro_noise"),
     conda:
         "../envs/neuro.yaml"
@@ -142,7 +144,7 @@ rule neuro_fit:
         mask="<work>/neuro/{unit}/mask.npy",
         sigma="<work>/neuro/{unit}/sigma.npy",
         facts="<work>/neuro/{unit}/facts.json",
-        verdict="<work>/neuro/{unit}/mask.json",
+        verdict="<work>/neuro/{unit}/noise.json",
     output:
         table=temp("<work>/neuro/{unit}/table-{slab}.npy"),
         denoised=temp("<work>/neuro/{unit}/denoised-{slab}.npy"),
@@ -157,9 +159,8 @@ rule neuro_fit:
     params:
         denoise=neuro["denoise"],
         fit=neuro["fit"],
-        fit_bmax=fit_bmax,
+        fit_bmax=highest_b(neuro),
         keep_denoised=neuro["keep_denoised"],
-        strict=neuro["strict"],
         code=code("neuro/neuro_fit"),
     conda:
         "../envs/neuro.yaml"
@@ -177,7 +178,7 @@ rule neuro_maps:
         sigma="<work>/neuro/{unit}/sigma.npy",
         b0="<work>/neuro/{unit}/b0.npy",
         facts="<work>/neuro/{unit}/facts.json",
-        verdict="<work>/neuro/{unit}/mask.json",
+        verdict="<work>/neuro/{unit}/noise.json",
     output:
         maps=directory("<results>/neuro/{unit}/dwi"),
         summary="<work>/neuro/{unit}/summary.json",
@@ -190,8 +191,8 @@ rule neuro_maps:
         mem_mb=plan.maps_mb,
         runtime=plan.minutes,
     params:
-        section=neuro,
-        strict=neuro["strict"],
+        settings=settings_in_force(neuro),
+        keep_denoised=neuro["keep_denoised"],
         code=code("neuro/neuro_maps"),
     conda:
         "../envs/neuro.yaml"
@@ -225,7 +226,7 @@ rule neuro_qc:
         runtime=plan.minutes,
     params:
         row=plan.row,
-        section=neuro,
+        settings=settings_in_force(neuro),
         code=code("neuro/neuro_qc"),
     conda:
         "../envs/neuro.yaml"
@@ -236,6 +237,7 @@ rule neuro_qc:
 rule neuro_group:
     """The group's table, picture and quarantine list, and the dataset's description."""
     input:
+        check="<work>/neuro/check.json",
         summaries=plan.of_units("<work>/neuro", "summary.json"),
     output:
         table=report(
@@ -269,6 +271,7 @@ rule neuro_group:
         runtime=lambda wildcards, attempt: 10 * attempt,
     params:
         rows=plan.rows,
+        strict=neuro["strict"],
         version=VERSION,
         code=code("neuro/neuro_group"),
     conda:

@@ -9,18 +9,11 @@ import json
 
 from tessera.errors import InputError
 from tessera.job import Job, atomic
-from tessera.neuro.acquisition import check_headers
+from tessera.neuro.acquisition import check_row
 
 with Job(snakemake) as job:
     found = {
-        row["unit"]: check_headers(
-            row["dwi"],
-            row["bval"],
-            row["bvec"],
-            row.get("mask"),
-            b0_max=job.params.b0_max,
-            fit_bmax=job.params.fit_bmax,
-        )
+        row["unit"]: check_row(row, **job.params.limits)
         for row in job.progress(job.params.rows, "headers")
     }
     everything = [problem for problems in found.values() for problem in problems]

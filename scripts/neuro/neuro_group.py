@@ -8,6 +8,7 @@ sys.path.insert(0, os.environ["TESSERA_LIBRARY"])
 import json
 from pathlib import Path
 
+from tessera.errors import InputError, Problem
 from tessera.job import Job, atomic
 from tessera.neuro.derivatives import dataset_files
 from tessera.neuro.group import Quarantined, group_figure, group_tables
@@ -22,6 +23,8 @@ with Job(snakemake) as job:
             aside.append(Quarantined(*name, problems))
         else:
             rows.append(summary["row"])
+    if aside and job.params.strict:
+        raise InputError(Problem(**problem) for item in aside for problem in item.problems)
     tables = group_tables(read, rows, aside)
     description, ignore = dataset_files(job.params.version)
     texts = {

@@ -6,25 +6,24 @@ import sys
 sys.path.insert(0, os.environ["TESSERA_LIBRARY"])
 
 import json
-from pathlib import Path
 
 import numpy as np
 
-from tessera.errors import InputError, Problem
+from tessera.errors import InputError
 from tessera.job import Job, atomic
-from tessera.neuro.acquisition import import_acquisition
+from tessera.neuro.acquisition import check_row, import_acquisition
 from tessera.neuro.facts import gather_facts
 from tessera.verdict import judge
 
 
 def bring_in(job):
-    check = json.loads(Path(job.input.check).read_text(encoding="utf-8"))
-    if problems := check[job.wildcards.unit]:
-        raise InputError(Problem(**problem) for problem in problems)
-    facts = gather_facts(job.params.row, b0_max=job.params.b0_max)
+    limits = job.params.limits
+    if problems := check_row(job.params.row, **limits):
+        raise InputError(problems)
+    facts = gather_facts(job.params.row, b0_max=limits["b0_max"])
     with atomic(job.output.dwi) as place:
         imported = import_acquisition(
-            job.input.dwi, place, np.array(facts["bvals"]) <= job.params.b0_max
+            job.input.dwi, place, np.array(facts["bvals"]) <= limits["b0_max"]
         )
     with atomic(job.output.b0) as place:
         np.save(place, imported.mean_b0)

@@ -28,12 +28,12 @@ def gather(job):
         np.load(job.input.b0),
         np.load(job.input.sigma),
         Series(job.input.dwi),
-        job.params.section,
+        job.params.settings,
     )
     with atomic(job.output.maps, folder=True) as folder:
-        write_derivatives(folder, result, tensor, facts, job.params.section)
-        if job.params.section["keep_denoised"]:
-            write_denoised(folder, result, facts, job.input.denoised, job.params.section)
+        write_derivatives(folder, result, tensor, facts, job.params.settings)
+        if job.params.keep_denoised:
+            write_denoised(folder, result, facts, job.input.denoised, job.params.settings)
     content = {"row": summarise(result), "volumes": result.volumes.as_dict()}
     with atomic(job.output.summary) as place:
         place.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -23,7 +23,7 @@ with Job(snakemake) as job:
     else:
         facts = read_facts(job.input.facts)
         result = read_result(
-            Path(job.input.maps), facts, np.load(job.input.b0), summary, job.params.section
+            Path(job.input.maps), facts, np.load(job.input.b0), summary, job.params.settings
         )
         page = qc_page(result, summary["row"])
     with atomic(job.output.page) as place:

@@ -5,9 +5,9 @@ gap: starting from the script, every top-level definition of the library that is
 name goes in, as its syntax tree without docstrings. So a changed function reruns the jobs that
 can reach it, and a changed comment, docstring or line break reruns none.
 
-What is reached is found from the source alone: ``from tessera.x import f`` and ``tessera.x.f``
-lead to ``f`` of that module, a name to the definitions it uses in turn. A module that is used in
-any other way (passed on as a value, say) counts as a whole.
+What is reached is found from the source alone: ``from tessera.x import f``, and ``x.f`` after
+``from tessera import x``, lead to ``f`` of that module, a name to the definitions it uses in turn.
+A module that is used in any other way (passed on as a value, say) counts as a whole.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ def _imports(root: Path, node: ast.stmt) -> Iterator[tuple[str, tuple[str, str]]
     elif isinstance(node, ast.Import):
         for alias in node.names:
             if alias.name.split(".")[0] == PACKAGE:
-                yield alias.asname or alias.name, (alias.name, WHOLE)
+                if not alias.asname:
+                    raise ValueError(f"write `from {PACKAGE} import ...` for {alias.name}")
+                yield alias.asname, (alias.name, WHOLE)
 
 
 def _bound_names(node: ast.stmt) -> list[str]:
@@ -137,6 +139,8 @@ def code_digest(script: Path, root: Path) -> str:
 
     Raises
     ------
+    ValueError
+        If a module of the library is imported by its dotted name, which cannot be followed.
     SyntaxError
         If the script or a module of the library does not parse.
     """

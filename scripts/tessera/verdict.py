@@ -54,15 +54,10 @@ def judge(job: Job, work: Callable[[Job], None]) -> None:
     Parameters
     ----------
     job
-        The running job. Read of it: ``input.verdict`` where there is one, ``params.strict``, and
-        all outputs. An output named ``verdict`` is written here.
+        The running job. Read of it: ``input.verdict`` where there is one, and all outputs. An
+        output named ``verdict`` is written here.
     work
         Writes the other outputs; raises `InputError` when the item's data are at fault.
-
-    Raises
-    ------
-    InputError
-        If the item is at fault and ``params.strict`` is set.
     """
     earlier = getattr(job.input, "verdict", None)
     problems = read_verdict(earlier) if earlier else []
@@ -70,8 +65,6 @@ def judge(job: Job, work: Callable[[Job], None]) -> None:
         try:
             work(job)
         except InputError as error:
-            if job.params.strict:
-                raise
             print(error)
             problems = list(error.problems)
     verdict = getattr(job.output, "verdict", None)

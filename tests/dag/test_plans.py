@@ -38,7 +38,7 @@ def test_the_number_of_slabs_comes_from_the_headers(toy: Path) -> None:
     assert one == 7
     several = plan(toy, ["neuro"], {"neuro": {"slabs": 3}}).counts["neuro_fit"]
     assert several == 3 * 7
-    tight = plan(toy, ["neuro"], {"memory_mb": 290}).counts["neuro_fit"]
+    tight = plan(toy, ["neuro"], {"memory_mb": 230}).counts["neuro_fit"]
     assert tight > one
 
 

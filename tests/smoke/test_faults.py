@@ -128,6 +128,32 @@ def test_a_changed_function_reruns_its_jobs_and_a_comment_none(
     }
 
 
+def test_one_call_does_all_that_a_change_asks_for(finished: Path, tmp_path: Path) -> None:
+    """Whatever else is due, the check among it, no later step may be left out."""
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    chain = {f"neuro_{step}" for step in ("import", "mask", "noise", "fit", "maps", "qc", "group")}
+
+    def counts(config: dict | None = None) -> dict[str, int]:
+        return plan(folder, ["neuro"], {"neuro": config or {}}).counts
+
+    assert counts() == {}
+    assert counts({"strict": True}) == {"neuro_check": 1, "neuro_group": 1, "neuro": 1}
+    assert counts({"slabs": 3, "fit": {"reweightings": 1}}).keys() <= {"neuro_fit"}
+    assert set(counts({"fit_bmax": 1200})) == {*chain, "neuro_check", "neuro"}
+    sheet = (folder / SHEET).read_text()
+    (folder / SHEET).write_text(sheet + sheet.splitlines()[1].replace("negative\t", "new\t", 1))
+    added = counts()
+    assert set(added) == {*chain, "neuro_check", "neuro"}
+    assert {added[rule] for rule in chain} == {1}
+    (folder / SHEET).write_text(sheet)
+    bvec = folder / "toy/neuro/data/stanford64.bvec"
+    bvec.write_text(bvec.read_text().replace("0.", "0.0", 1))
+    edited = counts()
+    assert set(edited) == {*chain, "neuro_check", "neuro"}
+    assert {edited[rule] for rule in chain} == {1}
+
+
 def test_strict_fails_with_every_reason_and_writes_no_verdict(
     finished: Path, tmp_path: Path
 ) -> None:

@@ -160,7 +160,8 @@ def test_every_image_has_a_sidecar_with_provenance(finished: Path) -> None:
         sidecar = json.loads(Path(str(image).replace(".nii.gz", ".json")).read_text())
         assert sidecar["Description"]
         assert {"denoise", "fit", "mask"} <= set(sidecar["Parameters"])
-        assert all(len(source["SHA256"]) == 64 for source in sidecar["Sources"])
+        assert all(len(each["SHA256"]) == 64 for each in sidecar["Inputs"].values())
+        assert {"dwi", "bval", "bvec"} <= set(sidecar["Inputs"])
         if "param-v1" in image.name or "param-tensor" in image.name:
             assert "scanner RAS" in sidecar["ReferenceFrame"]
         header = nib.load(image).header

@@ -17,7 +17,6 @@ from jsonschema import Draft202012Validator
 from tessera.config import closest, expectation, load_schema, validate_config
 from tessera.config_docs import config_page
 from tessera.errors import InputError
-from tessera.neuro.presets import apply_preset
 
 ROOT = Path(__file__).parents[2]
 SCHEMAS = ROOT / "schemas"
@@ -397,37 +396,11 @@ def test_closest_ignores_case_and_gives_up():
     assert closest("zzz", ["bvec", "bval"]) is None
 
 
-# -- preset --------------------------------------------------------------------------------------
-
-
-def test_preset_overrides_and_keeps_the_shape():
-    section = validate_config(neuro(preset="paper2017", b0_max=99, slabs=3), SCHEMA)["neuro"]
-    before = deepcopy(section)
-    applied = apply_preset(section)
-    assert section == before
-    assert applied["b0_max"] == 10
-    assert applied["fit_bmax"] == "all"
-    assert applied["mask"]["method"] == "median_otsu_voxels"
-    assert applied["fit"]["method"] == "wls_fitted"
-    assert applied["denoise"] == {
-        "method": "nlm",
-        "patch_radius": 1,
-        "search_radius": 5,
-        "rician": True,
-        "sigma": "per_volume",
-    }
-    assert applied["slabs"] == 3
-    assert {k: set(v) for k, v in applied.items() if isinstance(v, dict)} == {
-        k: set(v) for k, v in section.items() if isinstance(v, dict)
-    }
-
-
-def test_no_preset_changes_nothing():
-    assert apply_preset(DEFAULTS["neuro"]) == DEFAULTS["neuro"]
+# -- values of a preset ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "section", [{"mask": {"method": "median_otsu_voxels"}}, {"denoise": {"sigma": "per_volume"}}]
+    "section", [{"mask": {"method": "median_otsu"}}, {"denoise": {"sigma": "per_volume"}}]
 )
 def test_values_of_a_preset_cannot_be_set_by_hand(section):
     assert len(errors({"neuro": section})) == 1

@@ -158,3 +158,10 @@ def test_the_channel_variance_is_recovered(sigma, snr):
     measured = sigma**2 * _shrinkage(np.array(snr)).mean()
     found = _channel_variance(measured, signal**2 + 2 * sigma**2)
     assert np.sqrt(found) == pytest.approx(sigma, rel=0.01)
+
+
+def test_data_without_noise_have_none():
+    phantom = make_phantom(1, shape=(16, 18, 16))
+    sigma = sigma_map(phantom.clean, phantom.brain)
+    assert np.isfinite(sigma).all()
+    assert sigma.max() < 1e-2 * phantom.s0.max()

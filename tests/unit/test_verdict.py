@@ -1,4 +1,4 @@
-"""A bad item is set aside with its reason, in small valid outputs; strict makes it a failure."""
+"""A bad item is set aside with its reason, in small valid outputs."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ class Files(SimpleNamespace):
         return iter(vars(self).values())
 
 
-def job(tmp_path: Path, strict: bool = False, earlier: list[Problem] | None = None):
+def job(tmp_path: Path, earlier: list[Problem] | None = None):
     inputs = Files()
     if earlier is not None:
         write_verdict(tmp_path / "earlier.json", earlier)
@@ -26,7 +26,7 @@ def job(tmp_path: Path, strict: bool = False, earlier: list[Problem] | None = No
     outputs = Files(
         array=tmp_path / "a.npy", maps=tmp_path / "maps", verdict=tmp_path / "verdict.json"
     )
-    return SimpleNamespace(input=inputs, output=outputs, params=SimpleNamespace(strict=strict))
+    return SimpleNamespace(input=inputs, output=outputs)
 
 
 def fail(_: object) -> None:
@@ -54,10 +54,3 @@ def test_an_earlier_verdict_is_passed_on_without_work(tmp_path: Path) -> None:
     running = job(tmp_path, earlier=[PROBLEM])
     judge(running, lambda _: pytest.fail("work was done on a bad item"))
     assert read_verdict(running.output.verdict) == [PROBLEM]
-
-
-def test_strict_makes_it_a_failure_and_writes_nothing(tmp_path: Path) -> None:
-    running = job(tmp_path, strict=True)
-    with pytest.raises(InputError, match=r"a.nii: volume 3: is broken; mend it\."):
-        judge(running, fail)
-    assert not list(tmp_path.iterdir())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from tessera import nifti
 from tessera.errors import InputError, Problem
 from tessera.neuro.gradients import read_gradients
+from tessera.neuro.slabs import mppca_radius as patch_radius_of_mppca
 
 _AFFINE_TOLERANCE = 1e-3  # mm
 
@@ -35,6 +37,16 @@ class Imported:
     nonpositive: NDArray[np.int64]
 
 
+def check_row(row: Mapping[str, Any], **limits: Any) -> list[Problem]:
+    """Check an acquisition as its row of the sheet names it; see `check_headers`.
+
+    A row of a BIDS dataset may bring problems of its own.
+    """
+    if row.get("problems"):
+        return [Problem(**problem) for problem in row["problems"]]
+    return check_headers(row["dwi"], row["bval"], row["bvec"], row.get("mask"), **limits)
+
+
 def check_headers(
     dwi: Path | str,
     bval: Path | str,
@@ -43,6 +55,7 @@ def check_headers(
     *,
     b0_max: float,
     fit_bmax: float = math.inf,
+    mppca_radius: int | None = None,
 ) -> list[Problem]:
     """Check all that can be checked of an acquisition without reading its samples.
 
@@ -56,6 +69,8 @@ def check_headers(
         NIfTI file of a brain mask on the same grid, if there is one.
     b0_max, fit_bmax
         As `tessera.neuro.gradients.read_gradients`.
+    mppca_radius
+        Patch radius that MP-PCA was asked for; None where the signal is not denoised so.
 
     Returns
     -------
@@ -79,6 +94,8 @@ def check_headers(
                 read_gradients(bval, bvec, series.shape[3], b0_max=b0_max, fit_bmax=fit_bmax)
             except InputError as error:
                 problems.extend(error.problems)
+            if mppca_radius is not None:
+                problems.extend(_check_extent(dwi, series.shape, mppca_radius))
     if mask is not None:
         grid = _header(mask, problems)
         if grid is not None and series is not None:
@@ -140,6 +157,13 @@ def import_acquisition(dwi: Path | str, out_path: Path | str, is_b0: NDArray[np.
     return Imported(mean.astype(np.float32), nonfinite, nonpositive)
 
 
+def _check_extent(dwi: Path | str, shape: tuple[int, ...], mppca_radius: int) -> Iterable[Problem]:
+    needed = 2 * patch_radius_of_mppca(mppca_radius, shape[3]) + 1
+    if min(shape[:3]) < needed:
+        what = f"{' x '.join(map(str, shape[:3]))} voxels are too few for patches of {needed}"
+        yield Problem(str(dwi), "", what, "set neuro.denoise.method to nlm or none")
+
+
 def _header(path: Path | str, problems: list[Problem]) -> nifti.Header | None:
     try:
         header = nifti.read_header(path)
@@ -147,6 +171,15 @@ def _header(path: Path | str, problems: list[Problem]) -> nifti.Header | None:
         problems.extend(error.problems)
         return None
     axes = header.affine[:3, :3]
+    samples = math.prod(header.shape)
+    # Compression by more than a thousand is beyond what gzip can do.
+    most = Path(path).stat().st_size * (1100 if str(path).endswith(".gz") else 1)
+    if min(header.shape) < 1 or samples * header.dtype.itemsize > most:
+        what = (
+            f"the header tells of {' x '.join(map(str, header.shape))} samples, the file is smaller"
+        )
+        problems.append(Problem(str(path), "", what, "copy or export the file again"))
+        return None
     if not np.isfinite(header.affine).all() or min(header.zooms) <= 0:
         what = f"voxel sizes of {' x '.join(f'{size:g}' for size in header.zooms)} mm"
     # Relative to the voxel's volume: a shear or a lost axis, whatever the unit.

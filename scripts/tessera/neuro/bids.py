@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from tessera.errors import InputError, Problem
 
@@ -40,7 +41,7 @@ def inherited(dwi: Path, suffix: str, root: Path) -> Path | None:
         folder = folder.parent
 
 
-def find_acquisitions(root: str) -> list[dict[str, str | None]]:
+def find_acquisitions(root: str) -> list[dict[str, Any]]:
     """List the diffusion acquisitions of a raw BIDS dataset.
 
     Parameters
@@ -51,13 +52,13 @@ def find_acquisitions(root: str) -> list[dict[str, str | None]]:
     Returns
     -------
     list of dict
-        One row per acquisition with the columns of the subjects sheet, ordered by path.
+        One row per subject or session with the columns of the subjects sheet, ordered by path,
+        and ``problems``: what sets it aside (no gradients, several acquisitions, no content).
 
     Raises
     ------
     InputError
-        If the folder is missing or holds no acquisition, an acquisition lacks its gradient
-        files, or a subject (session) has several acquisitions.
+        If the folder is missing or holds no acquisition, or a label is not valid.
     """
     base = Path(root)
     if not base.is_dir():
@@ -71,34 +72,33 @@ def find_acquisitions(root: str) -> list[dict[str, str | None]]:
     if not files:
         remedy = "expected files like sub-01/dwi/sub-01_dwi.nii.gz"
         raise InputError(Problem(root, "", "no diffusion acquisition in this dataset", remedy))
-    problems: list[Problem] = []
-    rows: list[dict[str, str | None]] = []
-    seen: dict[tuple[str, str | None], str] = {}
+    rows: dict[tuple[str, str | None], dict[str, Any]] = {}
     for path in files:
-        place = path.relative_to(base).as_posix()
         entities = _entities(path.name)
         key = (entities.get("sub", ""), entities.get("ses"))
-        if not LABEL.fullmatch(key[0]) or (key[1] and not LABEL.fullmatch(key[1])):
+        place = path.relative_to(base).as_posix()
+        if not all(LABEL.fullmatch(label) for label in key if label is not None):
             remedy = "rename it; labels are letters and digits"
-            problems.append(Problem(root, place, "not a valid BIDS label", remedy))
-            continue
-        if key in seen:
-            what = f"second acquisition of this subject and session, beside {seen[key]}"
+            raise InputError(Problem(root, place, "not a valid BIDS label", remedy))
+        row = rows.setdefault(
+            key, {"subject": key[0], "session": key[1], "dwi": str(path), "problems": []}
+        )
+
+        def tell(what: str, remedy: str, row: dict = row, place: str = place) -> None:
+            row["problems"].append(Problem(root, place, what, remedy).as_dict())
+
+        if row["dwi"] != str(path):
             remedy = "name the one to use in a subjects sheet (neuro.subjects)"
-            problems.append(Problem(root, place, what, remedy))
+            tell("second acquisition of this subject and session", remedy)
             continue
-        seen[key] = place
-        row: dict[str, str | None] = {"subject": key[0], "session": key[1], "dwi": str(path)}
+        if not path.exists():
+            tell("the file's content is not here", "fetch it, for instance with datalad get")
         for suffix in ("bval", "bvec"):
             gradients = inherited(path, suffix, base)
             if gradients is None:
-                remedy = "add it beside the image or higher up in the dataset"
-                problems.append(Problem(root, place, f"no .{suffix} file applies to it", remedy))
+                tell(f"no .{suffix} file applies to it", "add it beside the image or higher up")
             row[suffix] = str(gradients)
-        rows.append(row | {"mask": None})
-    if problems:
-        raise InputError(problems)
-    return rows
+    return list(rows.values())
 
 
 def unit_name(subject: str, session: str | None) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera import nifti
+from tessera.errors import InputError, Problem
 from tessera.neuro.bids import BIDS_VERSION, prefix, unit_name
 from tessera.neuro.facts import Facts
 from tessera.neuro.fit import COLUMNS
@@ -62,7 +63,7 @@ def subject_result(
     sigma
         (Z, Y, X) map, or (V,) levels per volume, of which the median is shown.
     section
-        The section ``neuro`` that was in force.
+        The settings that were in force.
 
     Returns
     -------
@@ -73,12 +74,17 @@ def subject_result(
 
     Raises
     ------
+    InputError
+        If no voxel has a tensor.
     ValueError
         If the rows and the mask do not match, or an FA leaves 0 to 1.
     """
     if len(table) != np.count_nonzero(mask):
         raise ValueError(f"{len(table)} rows for {np.count_nonzero(mask)} voxels of the mask")
-    lost = np.isnan(table[:, COLUMNS.index("fa")])
+    lost = np.logical_not(np.isfinite(table).all(axis=1))
+    if lost.all():
+        what, remedy = "no voxel of the mask has a tensor", "check mask, gradients and samples"
+        raise InputError(Problem(facts.source, "", what, remedy))
     values = np.where(lost[:, None], np.float32(0), table)
 
     def place(first: str, count: int = 1) -> NDArray[np.float32]:
@@ -234,16 +240,13 @@ def _write_sidecar(
     units: str,
     extra: Mapping[str, Any],
 ) -> None:
-    parameters = ("b0_max", "fit_bmax", "mask", "denoise", "fit", "preset")
     content = {
         "Description": description,
         **({"Units": units} if units else {}),
         **extra,
         "SkullStripped": True,
-        "Parameters": {key: section[key] for key in parameters},
-        "Sources": [
-            {"File": name, "SHA256": digest} for name, digest in sorted(facts.sha256.items())
-        ],
+        "Parameters": section,
+        "Inputs": facts.inputs,
     }
     text = json.dumps(content, indent=2) + "\n"
     (folder / f"{stem}.json").write_text(text, encoding="utf-8")

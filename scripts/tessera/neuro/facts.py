@@ -34,8 +34,8 @@ class Facts:
         ``(V,)`` in s/mm2.
     bvecs, bvecs_image
         ``(V, 3)`` unit vectors in scanner RAS axes, and as the file has them.
-    sha256
-        Digest of each input file, by its name without folder.
+    inputs
+        Name (without folder) and SHA-256 of each input file, by its column of the sheet.
     """
 
     subject: str
@@ -46,7 +46,7 @@ class Facts:
     bvals: NDArray[np.float64]
     bvecs: NDArray[np.float64]
     bvecs_image: NDArray[np.float64]
-    sha256: Mapping[str, str]
+    inputs: Mapping[str, Mapping[str, str]]
 
 
 def gather_facts(row: Mapping[str, Any], *, b0_max: float) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def gather_facts(row: Mapping[str, Any], *, b0_max: float) -> dict[str, Any]:
     """
     header = nifti.read_header(row["dwi"])
     bvals, bvecs = read_gradients(row["bval"], row["bvec"], header.shape[3], b0_max=b0_max)
-    files = [row[key] for key in ("dwi", "bval", "bvec", "mask") if row.get(key)]
+    files = {key: row[key] for key in ("dwi", "bval", "bvec", "mask") if row.get(key)}
     return {
         "subject": row["subject"],
         "session": row.get("session"),
@@ -76,7 +76,9 @@ def gather_facts(row: Mapping[str, Any], *, b0_max: float) -> dict[str, Any]:
         "bvals": bvals.tolist(),
         "bvecs": to_ras(bvecs, header.affine).tolist(),
         "bvecs_image": bvecs.tolist(),
-        "sha256": {Path(file).name: _digest(file) for file in files},
+        "inputs": {
+            key: {"File": Path(file).name, "SHA256": _digest(file)} for key, file in files.items()
+        },
     }
 
 

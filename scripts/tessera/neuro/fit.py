@@ -87,6 +87,7 @@ def fit_slab(
     """
     start, stop = bounds
     inside = mask[start:stop]
+    floor = None
     used = np.flatnonzero(bvals <= fit_bmax)
     wanted = np.arange(len(bvals)) if keep_denoised else used
     with ThreadPoolExecutor(threads) as pool:
@@ -98,6 +99,7 @@ def fit_slab(
             )
             slab = _gather(progress(volumes, "denoising", len(wanted)), inside, len(wanted))
             slices = _slab_slices(slab, inside)
+            floor = _floor(sigma, wanted)
         else:
             slices = _slab_slices(_mppca(dwi, mask, wanted, bounds, denoise), inside)
         fitted_rows = np.searchsorted(wanted, used)
@@ -106,19 +108,36 @@ def fit_slab(
             return _fit_chunk(samples[:, fitted_rows], bvals[used], bvecs[used], fit)
 
         tables: list[Float32] = []
-        kept: list[Float32] = []
-        for samples in progress(slices, "fitting", stop - start):
+        count = np.count_nonzero(inside)
+        kept = np.empty((len(wanted), count) if keep_denoised else (0, 0), np.float32)
+        done = 0
+        for z, samples in enumerate(progress(slices, "fitting", stop - start)):
+            if keep_denoised:
+                kept[:, done : done + len(samples)] = samples.T
+                done += len(samples)
+            if floor is not None:
+                samples = np.maximum(samples, floor(start + z, inside[z]))  # NaN stays NaN
             # Chunks never cross a slice, so their composition, and with it every rounding in the
             # matrix products, is the same however the volume is cut into slabs.
             starts = range(0, len(samples), CHUNK_VOXELS)
             pieces = [samples[i : i + CHUNK_VOXELS] for i in starts]
             tables += pool.map(estimate, pieces)
-            kept += [samples] * keep_denoised
     empty = np.empty((0, len(COLUMNS)), np.float32)
-    return SlabFit(
-        table=np.concatenate([empty, *tables]),
-        denoised=np.ascontiguousarray(np.concatenate([*kept] or [np.empty((0, 0), np.float32)]).T),
-    )
+    return SlabFit(table=np.concatenate([empty, *tables]), denoised=kept)
+
+
+def _floor(
+    sigma: npt.NDArray[np.floating], wanted: npt.NDArray[np.intp]
+) -> Callable[[int, npt.NDArray[np.bool_]], npt.NDArray[np.floating]]:
+    """Return what gives the least denoised sample that is fitted: a tenth of the noise level.
+
+    The Rician correction leaves 0 where the signal is lost in noise. Such a sample has no
+    logarithm, but it says that the signal is low; left out, it would bias diffusivity downwards.
+    """
+    least = sigma.astype(np.float32) / 10
+    if sigma.ndim == 1:
+        return lambda z, chosen: least[wanted][None]
+    return lambda z, chosen: least[z][chosen][:, None]
 
 
 def _excluded(samples: Float32) -> npt.NDArray[np.bool_]:

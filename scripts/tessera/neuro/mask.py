@@ -48,7 +48,7 @@ def brain_mask(
     return ndimage.binary_fill_holes(components == 1 + sizes.argmax())
 
 
-def paper_mask(mean_b0: NDArray[np.floating]) -> NDArray[np.bool_]:
+def paper_mask(mean_b0: NDArray[np.floating], settings: Mapping[str, Any]) -> NDArray[np.bool_]:
     """Find the brain as Mehta et al. (2017) do, for a comparison with their figures.
 
     dipy's ``median_otsu`` with a radius of 4 voxels, two passes and one dilation.
@@ -66,7 +66,12 @@ def paper_mask(mean_b0: NDArray[np.floating]) -> NDArray[np.bool_]:
     image = np.nan_to_num(mean_b0, nan=0.0, posinf=0.0, neginf=0.0)
     with warnings.catch_warnings():  # a threshold is not defined for an image of one value
         warnings.simplefilter("ignore", UserWarning)
-        _, mask = median_otsu(image, median_radius=4, numpass=2, dilate=1)
+        _, mask = median_otsu(
+            image,
+            median_radius=settings["radius_voxels"],
+            numpass=settings["passes"],
+            dilate=settings["dilate"],
+        )
     return mask.astype(bool)
 
 
@@ -122,8 +127,8 @@ def make_mask(
     match settings["method"]:
         case "otsu":
             return brain_mask(mean_b0, zooms, settings["radius_mm"])
-        case "median_otsu_voxels":
-            return paper_mask(mean_b0)
+        case "median_otsu":
+            return paper_mask(mean_b0, settings)
         case _:
             remedy = "name one in column mask of the sheet, or set neuro.mask.method to otsu"
             raise InputError(Problem(source, "", "no mask is given for this image", remedy))

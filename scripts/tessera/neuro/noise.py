@@ -189,7 +189,8 @@ def _channel_variance(measured: float, mean_squares: NDArray[np.float64]) -> flo
     With E[M^2] = A^2 + 2 s, the root of s mean(xi(A / sqrt(s))) = measured, the mean over volumes.
     A root finder, since the fixed-point iteration of Koay & Basser crawls where A is small.
     """
-    if measured <= 0:
+    # dipy's variance is NaN where no eigenvalue is noise: data without any, or interpolated.
+    if not measured > 0:
         return 0.0
 
     def excess(variance: float) -> float:

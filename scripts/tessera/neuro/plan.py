@@ -14,7 +14,7 @@ from tessera.config import load_schema
 from tessera.errors import InputError, Problem
 from tessera.headers import cached_headers
 from tessera.neuro.bids import find_acquisitions, unit_name
-from tessera.neuro.slabs import fit_memory_mb, fit_seconds
+from tessera.neuro.slabs import fit_memory_mb, fit_seconds, halo_of
 from tessera.sheets import read_sheet
 from tessera.tiles import parts_for_budget
 
@@ -104,7 +104,8 @@ class Plan:
     def files(self, wildcards: object = None) -> list[str]:
         """Return every input file of every acquisition."""
         columns = ("dwi", "bval", "bvec", "mask")
-        return [row[c] for row in self._units().values() for c in columns if row.get(c)]
+        rows = [row for row in self._units().values() if not row.get("problems")]
+        return [row[c] for row in rows for c in columns if row.get(c)]
 
     def row(self, wildcards: Any) -> dict[str, Any]:
         """Return the row of one acquisition."""
@@ -124,42 +125,43 @@ class Plan:
             f"{root}/{wildcards.unit}/{name.format(slab=slab)}" for slab in self.slabs(wildcards)
         ]
 
-    def dwi(self, wildcards: Any) -> str:
-        """Return the image of one acquisition."""
-        return self.row(wildcards)["dwi"]
+    def file(self, column: str) -> Callable[..., str | list[str]]:
+        """Return an input function: an acquisition's file of this column, if there is one."""
 
-    def bval(self, wildcards: Any) -> str:
-        """Return the b-values of one acquisition."""
-        return self.row(wildcards)["bval"]
+        def named(wildcards: Any) -> str | list[str]:
+            row = self.row(wildcards)
+            # What has problems of its own is set aside without its files being looked at.
+            return [] if row.get("problems") else row.get(column) or []
 
-    def bvec(self, wildcards: Any) -> str:
-        """Return the gradient directions of one acquisition."""
-        return self.row(wildcards)["bvec"]
-
-    def mask(self, wildcards: Any) -> str | list[str]:
-        """Return the mask of one acquisition, no file if the sheet names none."""
-        return self.row(wildcards).get("mask") or []
+        return named
 
     def shape(self, wildcards: Any) -> tuple[int, int, int, int]:
         """Return (volumes, z, y, x) from the header; ones where it cannot be read."""
         if self._shapes is None:
             self._shapes = cached_headers([row["dwi"] for row in self._units().values()], _shape)
-        x, y, z, volumes = self._shapes.get(self.dwi(wildcards)) or (1, 1, 1, 1)
+        x, y, z, volumes = self._shapes.get(self.row(wildcards)["dwi"]) or (1, 1, 1, 1)
         return volumes, z, y, x
 
     def slabs(self, wildcards: Any) -> list[str]:
         """Return the names of the slabs, ``00of03`` and so on."""
-        _, z, _, _ = self.shape(wildcards)
+        volumes, z, _, _ = self.shape(wildcards)
         slabs = self._section["slabs"]
         if slabs == "auto":
             fixed, per_slice = self._fit_memory(wildcards)
             slabs = parts_for_budget(z, fixed, per_slice, self._memory_mb)
+            # A slab thinner than its halos would be mostly halo: rather over the budget, and
+            # said so in the job's mem_mb, than the same slices denoised again and again.
+            halo = halo_of(self._section["denoise"], volumes)
+            slabs = min(slabs, math.ceil(z / max(1, 2 * halo)))
         slabs = min(slabs, z)
         width = len(str(slabs))
         return [f"{i:0{width}}of{slabs}" for i in range(slabs)]
 
     def _fit_memory(self, wildcards: Any) -> tuple[float, float]:
-        return fit_memory_mb(self.shape(wildcards), self._section["denoise"], self._threads)
+        section = self._section
+        return fit_memory_mb(
+            self.shape(wildcards), section["denoise"], self._threads, section["keep_denoised"]
+        )
 
     def _volume_mb(self, wildcards: Any) -> float:
         return math.prod(self.shape(wildcards)[1:]) * 4e-6

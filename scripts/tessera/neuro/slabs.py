@@ -37,7 +37,10 @@ def halo_of(denoise: Mapping[str, Any], volumes: int) -> int:
 
 
 def fit_memory_mb(
-    shape: tuple[int, int, int, int], denoise: Mapping[str, Any], threads: int
+    shape: tuple[int, int, int, int],
+    denoise: Mapping[str, Any],
+    threads: int,
+    keep_denoised: bool,
 ) -> tuple[float, float]:
     """Return the memory of a slab job as a fixed part and a part per slice, in megabytes.
 
@@ -49,6 +52,8 @@ def fit_memory_mb(
         The section ``neuro.denoise``.
     threads
         Threads of the job.
+    keep_denoised
+        Whether the samples of the masked voxels are kept, V A more per slice.
 
     Notes
     -----
@@ -63,15 +68,16 @@ def fit_memory_mb(
     halo = halo_of(denoise, volumes)
     slice_mb = y * x * volumes * 4e-6
     fixed = BASE_MB + 3 * slice_mb
+    kept = slice_mb * keep_denoised
     match denoise["method"]:
         case "nlm":
             block_mb = NLM_PLANES * threads * (y + 2 * halo) * (x + 2 * halo) * 4e-6
-            return fixed + 2 * halo * block_mb, slice_mb + block_mb
+            return fixed + 2 * halo * block_mb, slice_mb + block_mb + kept
         case "mppca":
             per_slice = (MPPCA_COPIES + 1) * slice_mb
-            return fixed + 2 * halo * per_slice, per_slice
+            return fixed + 2 * halo * per_slice, per_slice + kept
         case _:
-            return fixed, 0.1
+            return fixed, 0.1 + kept
 
 
 def fit_seconds(shape: tuple[int, int, int, int], denoise: Mapping[str, Any], slices: int) -> float:

@@ -197,7 +197,10 @@ COLUMNS: dict[str, tuple[str, str]] = {
         "Median over the valid voxels of the root-mean-square residual of the fit",
         "signal",
     ),
-    "n_invalid": ("Voxels of the mask without a tensor (fewer than 7 good samples)", "voxels"),
+    "n_invalid": (
+        "Voxels of the mask without a tensor (fewer than 7 good samples, or a singular fit)",
+        "voxels",
+    ),
     "n_nonpositive_definite": (
         "Voxels of the mask whose fitted tensor had an eigenvalue of zero or below",
         "voxels",
