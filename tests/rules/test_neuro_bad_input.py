@@ -13,7 +13,7 @@ import pytest
 
 from tools import snakemake
 
-SHAPE = (8, 9, 7)
+SHAPE = (12, 13, 11)
 AFFINE = np.diag([-2.0, 2.0, 2.0, 1.0])
 
 
@@ -28,7 +28,7 @@ class Acquisition:
         self.bvecs = vectors
         self.bvecs[:2] = 0
         brain = np.zeros(SHAPE)
-        brain[2:6, 2:7, 2:5] = 1
+        brain[2:10, 2:11, 2:9] = 1
         signal = 1000 * brain[..., None] * np.exp(-self.bvals * 0.7e-3)
         self.data = np.abs(signal + rng.normal(0, 5, (*SHAPE, 12))).astype(np.float32)
         self.mask: np.ndarray | None = None
@@ -112,7 +112,7 @@ def empty_mask(a: Acquisition) -> None:
 
 
 def small_mask(a: Acquisition) -> None:
-    a.mask = np.ones((8, 9, 6))
+    a.mask = np.ones((12, 13, 10))
 
 
 def shifted_mask(a: Acquisition) -> None:
@@ -140,8 +140,8 @@ BAD = {
     "notnifti": (not_nifti, ("notnifti.nii.gz", "NIfTI")),
     "droppedvolume": (dropped_volume, ("volume 8 of 12",)),
     "emptymask": (empty_mask, ("mask", "empty")),
-    "smallmask": (small_mask, ("8 x 9 x 6", "8 x 9 x 7")),
-    "tinymask": (tiny_mask, ("12 voxels", "too few to estimate the noise")),
+    "smallmask": (small_mask, ("12 x 13 x 10", "12 x 13 x 11")),
+    "tinymask": (tiny_mask, ("12 of its 12 voxels", "noise")),
     "shiftedmask": (shifted_mask, ("affine", "3")),
 }
 

@@ -238,9 +238,7 @@ def _fit_chunk(
     fit: Mapping[str, Any],
 ) -> Float32:
     """Fit (n, V) samples; return (n, 17) rows in the order of `COLUMNS`."""
-    result = fit_tensor(
-        samples, bvals, bvecs, method=fit["method"], reweightings=fit["reweightings"]
-    )
+    result = fit_tensor(samples, bvals, bvecs, **fit)
     evals, v1 = eigen(result.tensor)
     scalar = metrics(evals)
     columns = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -170,13 +171,15 @@ def _patch_variance(samples: NDArray[np.float32]) -> float:
     size = len(samples)
     middle = np.arange(size)[:, np.newaxis, np.newaxis] == size // 2
     # A list of voxels is a patch to dipy as an array of N x 1 x 1: radius 0 along the other axes.
-    _, sigma = mppca(
-        samples[:, np.newaxis, np.newaxis],
-        mask=middle,
-        patch_radius=np.array([size // 2, 0, 0]),
-        return_sigma=True,
-        suppress_warning=True,
-    )
+    with np.errstate(invalid="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a patch without noise: see below
+        _, sigma = mppca(
+            samples[:, np.newaxis, np.newaxis],
+            mask=middle,
+            patch_radius=np.array([size // 2, 0, 0]),
+            return_sigma=True,
+            suppress_warning=True,
+        )
     # dipy divides by N a scatter about the mean, which takes one degree of freedom.
     measured = float(sigma[middle][0]) ** 2 * size / (size - 1)
     mean_squares = np.square(samples, dtype=np.float64).mean(axis=0)
