@@ -45,7 +45,7 @@ def _write_marked(path: Path, problems: list[Problem]) -> None:
         with atomic(path, folder=True) as place:
             write_verdict(place / MARK, problems)
     else:
-        raise NotImplementedError(f"no marked form of {path.name}")
+        raise ValueError(f"no marked form of {path.name}")
 
 
 def judge(job: Job, work: Callable[[Job], None]) -> None:

@@ -151,6 +151,19 @@ def test_the_lock_is_hashed_and_names_no_host() -> None:
     assert "index" not in text.replace("importlib", "")
 
 
+def test_the_version_is_told_alike_everywhere() -> None:
+    places = {
+        "pyproject.toml": r'^version = "(.+)"',
+        "rules/common.smk": r'^VERSION = "(.+)"',
+        "CITATION.cff": r"^version: (.+)",
+        "CHANGELOG.md": r"^## (\S+)",
+    }
+    told = {
+        re.findall(pattern, (ROOT / name).read_text(), re.M)[0] for name, pattern in places.items()
+    }
+    assert len(told) == 1, told
+
+
 def test_arrows_run_one_way() -> None:
     """A pipeline's folder imports shared modules, never another pipeline's; none know Snakemake."""
     for file in ROOT.glob("scripts/tessera/**/*.py"):
