@@ -212,7 +212,7 @@ rule neuro_qc:
         page=report(
             "<results>/neuro/{unit}/qc.html",
             category="Diffusion MRI",
-            subcategory="Quality control",
+            subcategory="Acquisitions",
             caption="../report/neuro_qc.rst",
             labels={"acquisition": "{unit}", "content": "maps and sanity numbers"},
         ),
@@ -243,6 +243,7 @@ rule neuro_group:
         table=report(
             ensure("<results>/neuro/group_dwi.tsv", non_empty=True),
             category="Diffusion MRI",
+            subcategory="Group",
             caption="../report/neuro_group.rst",
             labels={"acquisition": "all", "content": "table of the group"},
         ),
@@ -250,12 +251,14 @@ rule neuro_group:
         quarantine=report(
             ensure("<results>/neuro/quarantine.tsv", non_empty=True),
             category="Diffusion MRI",
+            subcategory="Group",
             caption="../report/neuro_quarantine.rst",
             labels={"acquisition": "all", "content": "set aside, and why"},
         ),
         figure=report(
             ensure("<results>/neuro/group_dwi.png", non_empty=True),
             category="Diffusion MRI",
+            subcategory="Group",
             caption="../report/neuro_group.rst",
             labels={"acquisition": "all", "content": "picture of the group"},
         ),
