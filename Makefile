@@ -5,7 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PROFILE ?= profiles/local
-RUN := $(BIN)/snakemake --profile $(PROFILE)
+# Of a run elsewhere: make resume ARGS="--directory STUDY --configfile STUDY/config.yaml"
+ARGS ?=
+RUN := $(BIN)/snakemake --profile $(PROFILE) $(ARGS)
 
 .PHONY: help demo toy resume report test test-fast lint format bench dag docs lock clean
 .DEFAULT_GOAL := help
@@ -28,7 +30,7 @@ toy: $(READY)  ## make the toy data
 	@$(RUN) --quiet all -- toy
 
 resume: $(READY)  ## go on after a run that was killed
-	@$(BIN)/python scripts/resume.py
+	@$(BIN)/python scripts/resume.py $(ARGS)
 	$(RUN)
 	@$(MAKE) --no-print-directory report
 

@@ -81,8 +81,17 @@ def code(*names):
     return "-".join(code_digest(script, HOUSE / "scripts") for script in scripts)
 
 
+def defaults_of(word):
+    """The section of a pipeline as it is where nothing is set."""
+    return plainly(validate_config, {}, SCHEMA)[word]
+
+
+SCHEMA = load_schema(HOUSE / "schemas", "config")
 # In place: the rules, and a workflow that uses this one as a module, hold the same mapping.
-config.update(plainly(validate_config, dict(config), load_schema(HOUSE / "schemas", "config")))
+config.update(plainly(validate_config, dict(config), SCHEMA))
+
+# Of each pipeline: what finds folders of earlier runs that belong to nothing asked for now.
+STRAYS = {}
 
 
 def closing_words(first):
@@ -92,10 +101,15 @@ def closing_words(first):
     for word in config["pipelines"]:
         folder = root / word
         quarantine = folder / "quarantine.tsv"
-        if quarantine.exists():
-            rows = quarantine.read_text(encoding="utf-8").splitlines()[1:]
-            aside = sorted({" ".join(filter("n/a".__ne__, row.split("\t")[:2])) for row in rows})
-            told = f"; set aside: {', '.join(aside)} (reasons in {quarantine})" if aside else ""
-            lines.append(f"{word}: {folder}{told}")
-    lines.append("One page with everything: make report (or snakemake --report report.html)")
+        if not quarantine.exists():
+            continue
+        rows = quarantine.read_text(encoding="utf-8").splitlines()[1:]
+        aside = sorted({" ".join(filter("n/a".__ne__, row.split("\t")[:2])) for row in rows})
+        told = f"; set aside: {', '.join(aside)} (reasons in {quarantine})" if aside else ""
+        lines.append(f"{word}: {folder}{told}")
+        if strays := STRAYS[word](folder):
+            lines.append(f"Of an earlier run, not of this one: {', '.join(strays)} in {folder}")
+    here = pathlib.Path.cwd() == HOUSE and not {"--configfile", "--configfiles"} & set(sys.argv)
+    call = "make report" if here else "this command again, with --report report.html"
+    lines.append(f"One page with everything: {call}")
     return "\n".join(lines)

@@ -1,9 +1,11 @@
 """Diffusion MRI: mask, denoise, fit the tensor; BIDS in, BIDS derivatives out."""
 
 from tessera.neuro.plan import Plan, read_units
-from tessera.neuro.presets import effective, highest_b, settings_in_force
+from tessera.neuro.presets import effective, highest_b, overruled, settings_in_force
 
 neuro = effective(config["neuro"])
+for sentence in overruled(config["neuro"], defaults_of("neuro")):
+    print(sentence, file=sys.stderr)
 plan = Plan(
     neuro,
     memory_mb=config["memory_mb"],
@@ -16,6 +18,9 @@ limits = {
     "fit_bmax": highest_b(neuro),
     "mppca_radius": neuro["denoise"].get("patch_radius") if mppca else None,
 }
+
+
+STRAYS["neuro"] = plan.strays
 
 
 rule neuro:

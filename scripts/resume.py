@@ -4,6 +4,8 @@ A live run holds a lock that the kernel frees when its process ends, however it 
 known for certain whether anybody still works here, which Snakemake's own lock cannot tell.
 """
 
+import argparse
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +14,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from tessera.alive import RUN, await_jobs, is_held
 
+parser = argparse.ArgumentParser(allow_abbrev=False)
+parser.add_argument("-d", "--directory", default=".")
+folder = parser.parse_known_args()[0].directory
+command = [Path(sys.executable).with_name("snakemake"), "--unlock", "--quiet", "all"]
+started = Path.cwd()
+os.chdir(folder)
 if is_held(RUN):
     sys.exit("A run is at work in this folder: wait for it, or stop it with Ctrl-C, and try again.")
 await_jobs(lambda: print("Waiting for jobs that the killed run left behind ...", flush=True))
-snakemake = Path(sys.executable).with_name("snakemake")
-sys.exit(subprocess.call([snakemake, "--unlock", "--quiet", "all"]))
+sys.exit(subprocess.call([*command, *sys.argv[1:]], cwd=started))

@@ -42,7 +42,7 @@ def test_one_bad_subject_is_set_aside_not_the_dataset(tmp_path: Path) -> None:
     sound, several, gone = find_acquisitions(str(tmp_path))
     assert sound["problems"] == []
     assert [p["what"] for p in several["problems"]] == [
-        "second acquisition of this subject and session"
+        "second acquisition of this subject and session, beside sub-2_dir-AP_dwi.nii.gz"
     ]
     assert "dir-PA" in several["problems"][0]["place"]
     assert "datalad get" in gone["problems"][0]["remedy"]

@@ -192,7 +192,7 @@ def test_no_b0(scheme, read):
     scheme[0][[0, 6]], scheme[1][[0, 6]] = 500, [0, 0, 1]
     assert read(scheme[0], scheme[1].T) == [
         "s.bval: no volume has b <= 50 s/mm2 (the smallest is 500), but the mask and S0 need a "
-        "b0; add a b0 volume or raise neuro.b0_max."
+        "b0; add a b0 volume or raise neuro.b0_max (a preset fixes it)."
     ]
 
 

@@ -88,8 +88,9 @@ def find_acquisitions(root: str) -> list[dict[str, Any]]:
             row["problems"].append(Problem(root, place, what, remedy).as_dict())
 
         if row["dwi"] != str(path):
-            remedy = "name the one to use in a subjects sheet (neuro.subjects)"
-            tell("second acquisition of this subject and session", remedy)
+            first = Path(row["dwi"]).name
+            remedy = "name the one to use in a sheet of all acquisitions, with neuro.bids: null"
+            tell(f"second acquisition of this subject and session, beside {first}", remedy)
             continue
         if not path.exists():
             tell("the file's content is not here", "fetch it, for instance with datalad get")

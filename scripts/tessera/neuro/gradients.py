@@ -62,6 +62,12 @@ def read_gradients(
     if problems:
         raise InputError(problems)
 
+    if len(vector_rows) == 1 and len(value_rows) == 3:
+        what, remedy = (
+            "three rows where one is expected, and the bvec file has one",
+            ("bval and bvec look swapped: exchange them in the sheet"),
+        )
+        raise InputError(Problem(str(bval), "", what, remedy))
     bvals = np.array([number for row in value_rows for number in row])
     vectors, axis = _vectors(bvec, vector_rows, n_volumes, problems)
     if not len(bvals) == n_volumes == (n_volumes if vectors is None else len(vectors)):
@@ -163,7 +169,7 @@ def _vectors(
     shape = (
         f"{len(rows)} rows of {min(widths)} to {max(widths)} numbers"
         if len(widths) > 1
-        else f"{len(rows)} rows and {widths.pop()} columns"
+        else f"{len(rows)} row{'s' * (len(rows) > 1)} and {widths.pop()} columns"
     )
     problems.append(
         Problem(
@@ -209,7 +215,7 @@ def _check_bvals(
             "",
             f"no volume has b <= {b0_max:g} s/mm2 (the smallest is {bvals.min():g}), but the mask "
             "and S0 need a b0",
-            "add a b0 volume or raise neuro.b0_max",
+            "add a b0 volume or raise neuro.b0_max (a preset fixes it)",
         )
     return len(problems) == before
 

@@ -50,6 +50,12 @@ def read_units(section: Mapping[str, Any], schemas: Path) -> dict[str, Row]:
     else:
         schema = load_schema(schemas, "neuro_subjects")
         rows = [*read_sheet(sheet, schema, key=("subject", "session"))]
+        bare = [row["subject"] for row in rows if not row.get("mask")]
+        if section["mask"]["method"] == "file" and bare:
+            remedy = "fill the column, or set neuro.mask.method to otsu"
+            raise InputError(
+                Problem(sheet, f"subject {name}, column mask", "no mask", remedy) for name in bare
+            )
     return {unit_name(row["subject"], row.get("session")): row for row in rows}
 
 
@@ -114,6 +120,11 @@ class Plan:
             remedy = f"ask for one of {', '.join(list(units)[:5])}"
             raise InputError(Problem(wildcards.unit, "", "no such acquisition", remedy))
         return dict(units[wildcards.unit])
+
+    def strays(self, root: str) -> list[str]:
+        """Return folders of earlier runs under ``root`` that belong to no row of the sheet."""
+        known = {unit.split("/")[0] for unit in self.units}
+        return sorted(path.name for path in Path(root).glob("sub-*") if path.name not in known)
 
     def of_units(self, root: str, name: str) -> Callable[..., list[str]]:
         """Return an input function: this file of every acquisition."""

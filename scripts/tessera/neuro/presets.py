@@ -59,6 +59,23 @@ def effective(section: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
+def overruled(section: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for every setting that the preset overrules, but for defaults."""
+    sentences = []
+    for key, protocol in _PRESETS.get(section["preset"], {}).items():
+        pairs = (
+            [(f"{key}.{k}", v, protocol.get(k), defaults[key][k]) for k, v in section[key].items()]
+            if isinstance(protocol, dict)
+            else [(key, section[key], protocol, defaults[key])]
+        )
+        sentences += [
+            f"preset {section['preset']} overrules neuro.{name}: {given}"
+            for name, given, wanted, default in pairs
+            if given not in (wanted, default)
+        ]
+    return sentences
+
+
 def settings_in_force(section: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the maps depend on, for their sidecars."""
     keys = ("b0_max", "fit_bmax", "mask", "denoise", "fit", "preset")

@@ -72,8 +72,8 @@ _RANGES = (
         0.5,
         1.5,
         "as expected of a living brain",
-        f"outside 0.5 to 1.5 {_MD_UNIT}; expected of fixed tissue or of high b-values, otherwise "
-        "check the b-values and the mask",
+        f"outside 0.5 to 1.5 {_MD_UNIT}; above: fluid (a mask that lies in CSF) or b-values given "
+        "too small; below: fixed tissue, high b-values, or b-values given too large",
         1e3,
     ),
     _Range(
@@ -92,8 +92,8 @@ _RANGES = (
         0.5,
         1.1,
         "as expected of white matter",
-        f"outside 0.5 to 1.1 {_MD_UNIT}; expected of fixed tissue or of high b-values, otherwise "
-        "check the b-values",
+        f"outside 0.5 to 1.1 {_MD_UNIT}; above: fluid (a mask that lies in CSF) or b-values given "
+        "too small; below: fixed tissue, high b-values, or b-values given too large",
         1e3,
     ),
     _Range(
