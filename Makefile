@@ -36,7 +36,7 @@ resume: $(READY)  ## go on after a run that was killed
 
 report: $(READY)  ## write report.html of the last run
 	@$(RUN) --quiet all --report report.html
-	@echo "Results: $(CURDIR)/results   Report: $(CURDIR)/report.html"
+	@test -n "$(ARGS)" || echo "Results: $(CURDIR)/results   Report: $(CURDIR)/report.html"
 
 test: $(READY)  ## all tests
 	$(BIN)/python -m pytest
