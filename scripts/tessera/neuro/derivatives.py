@@ -198,11 +198,12 @@ def write_denoised(
         excluded, and voxels outside the mask, become 0.
     """
     mask = result.mask
-    rows = [np.load(path, mmap_mode="r") for path in slabs]
 
     def volume(v: int) -> NDArray[np.float32]:
+        # Mapped anew for every volume: pages of a lasting map count as memory of the job.
+        tables = (np.load(path, mmap_mode="r") for path in slabs)
         out = np.zeros(mask.shape, np.float32)
-        out[mask] = np.nan_to_num(np.concatenate([row[v] for row in rows if row.size]), nan=0.0)
+        out[mask] = np.nan_to_num(np.concatenate([t[v] for t in tables]), nan=0.0)
         return out
 
     stem = _name(facts, "desc-denoised_dwi")
