@@ -1,21 +1,14 @@
-"""Configuration: defaults, coercion, every error at once; the shipped files agree."""
+"""Configuration: defaults, coercion, every error at once."""
 
 import math
-import os
-import re
-import subprocess
-import sys
-from copy import deepcopy
 from pathlib import Path
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator
 
-from tessera.config import closest, expectation, load_schema, validate_config
-from tessera.config_docs import config_page
+from tessera.config import closest, load_schema, validate_config
 from tessera.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -33,107 +26,6 @@ def errors(config, schema=SCHEMA):
 
 def neuro(**keys):
     return {"neuro": keys}
-
-
-# -- the shipped files ---------------------------------------------------------------------------
-
-
-def test_contract_of_defaults():
-    assert DEFAULTS["neuro"] == {
-        "subjects": None,
-        "bids": None,
-        "b0_max": 50,
-        "fit_bmax": 1500,
-        "mask": {"method": "otsu", "radius_mm": 5},
-        "denoise": {
-            "method": "nlm",
-            "patch_radius": 1,
-            "search_radius": 5,
-            "rician": True,
-            "sigma": "auto",
-        },
-        "fit": {"method": "wls_fitted", "reweightings": 2},
-        "slabs": "auto",
-        "preset": None,
-        "keep_denoised": False,
-        "strict": False,
-    }
-    top = {key: DEFAULTS[key] for key in ("pipelines", "seed", "threads", "memory_mb")}
-    assert top == {"pipelines": ["neuro"], "seed": 1, "threads": 2, "memory_mb": 1100}
-
-
-def test_shipped_config_is_the_defaults_with_the_toy_sheet():
-    text = (ROOT / "config.yaml").read_text("utf-8")
-    assert text.startswith("# yaml-language-server: $schema=schemas/config.yaml\n")
-    shipped = yaml.safe_load(text)
-    before = deepcopy(shipped)
-    validated = validate_config(shipped, SCHEMA)
-    assert shipped == before, "the given configuration is left untouched"
-    expected = deepcopy(DEFAULTS)
-    expected["neuro"]["subjects"] = "toy/neuro/subjects.tsv"
-    assert validated == expected
-    assert shipped["neuro"] == expected["neuro"], "every key of the section is shown"
-
-
-def walk(schema, place=""):
-    for key, part in schema.get("properties", {}).items():
-        yield f"{place}{key}", part
-        yield from walk(part, f"{place}{key}.")
-
-
-@pytest.mark.parametrize("path", sorted(SCHEMAS.glob("*.yaml")), ids=lambda path: path.stem)
-def test_schemas_are_valid_and_help(path):
-    schema = load_schema(SCHEMAS, path.stem)
-    Draft202012Validator.check_schema(schema)
-    for key, part in [("", schema), *walk(schema)]:
-        if "properties" in part:
-            assert part["additionalProperties"] is False, key
-    for key, part in walk(schema):
-        assert part["description"].endswith("."), key
-        assert expectation(part), key
-        if "default" in part:
-            Draft202012Validator(part).validate(part["default"])
-
-
-def test_every_key_of_the_config_has_a_default():
-    assert [
-        k for k, part in walk(SCHEMA) if "default" not in part and "properties" not in part
-    ] == []
-
-
-def test_pathvars_agree_with_the_snakefile():
-    block = (ROOT / "Snakefile").read_text("utf-8").partition("\npathvars:\n")[2].split("\n\n")[0]
-    theirs = {"results": "results"} | dict(re.findall(r'^ +(\w+)="(.*)",$', block, re.MULTILINE))
-    assert theirs == DEFAULTS["pathvars"]
-
-
-def test_reference_page_is_fresh():
-    page = (ROOT / "docs" / "config.md").read_text("utf-8")
-    assert page == config_page(SCHEMAS), "stale: run `make docs`"
-
-
-def test_reference_page_names_every_key_and_column():
-    run = [sys.executable, "-m", "tessera.config_docs", str(SCHEMAS)]
-    env = os.environ | {"PYTHONPATH": str(ROOT / "scripts")}
-    page = subprocess.run(run, env=env, capture_output=True, text=True, check=True).stdout
-    assert page == config_page(SCHEMAS)
-    for key, part in walk(SCHEMA):
-        assert f"`{key.rpartition('neuro.')[2]}`" in page or key.startswith("pathvars."), key
-        assert part["description"] in page, key
-    for column, part in load_schema(SCHEMAS, "neuro_subjects")["properties"].items():
-        assert f"| `{column}` |" in page
-        assert part["description"] in page
-
-
-def test_import_stays_light():
-    heavy = "numpy pandas scipy snakemake nibabel matplotlib"
-    code = (
-        "import sys, tessera.config, tessera.sheets;"
-        f"print([m for m in '{heavy}'.split() if m in sys.modules])"
-    )
-    env = os.environ | {"PYTHONPATH": str(ROOT / "scripts")}
-    run = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
-    assert run.stdout.strip() == "[]"
 
 
 # -- schemas and references ----------------------------------------------------------------------

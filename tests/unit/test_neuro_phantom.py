@@ -15,6 +15,7 @@ from tessera.neuro.phantom import (
     with_bad_samples,
     with_short_bvec,
 )
+from tessera.neuro.tensor import eigen, fit_tensor
 
 SMALL = {"shape": (18, 22, 20), "shells": {1000.0: 12}, "n_b0": 2}
 
@@ -125,3 +126,20 @@ def test_denoising_brings_fa_closer_to_the_truth():
     )
     assert np.sqrt(np.mean(clean**2)) < 0.65 * np.sqrt(np.mean(raw**2))
     assert abs(clean.mean()) < 0.006
+
+
+@pytest.mark.parametrize("orientation", ["positive", "oblique"])
+def test_either_rule_of_the_frame_ignored_turns_the_vectors(orientation):
+    """The sign rule is seen where the determinant is positive, the rotation where oblique."""
+    phantom = make_phantom(1, shape=(16, 24, 22), orientation=orientation)
+    clear = (phantom.labels == WHITE) & (phantom.fa > 0.4)
+
+    def angle(bvecs):
+        fit = fit_tensor(phantom.clean[:, clear].T, phantom.bvals, bvecs, method="wls_fitted")
+        cosine = np.abs(np.sum(eigen(fit.tensor)[1] * phantom.v1[:, clear].T, axis=1))
+        return np.degrees(np.median(np.arccos(np.clip(cosine, 0, 1))))
+
+    axes = phantom.affine[:3, :3] / np.linalg.norm(phantom.affine[:3, :3], axis=0)
+    ignored = phantom.bvecs @ axes.T if orientation == "positive" else phantom.bvecs
+    assert angle(to_ras(phantom.bvecs, phantom.affine)) < 0.05
+    assert angle(ignored) > 40
