@@ -32,6 +32,9 @@ pathvars:
 wildcard_constraints:
     unit=r"sub-[A-Za-z0-9]+(/ses-[A-Za-z0-9]+)?",
     slab=r"\d+of\d+",
+    visit=r"[A-Za-z0-9][A-Za-z0-9_-]*",
+    ccd=r"[A-Za-z0-9-]+",
+    patch=r"x-?\d+y-?\d+",
 
 
 report: "report/workflow.rst"
@@ -40,6 +43,7 @@ report: "report/workflow.rst"
 include: "rules/common.smk"
 include: "rules/toy.smk"
 include: "rules/neuro.smk"
+include: "rules/astro.smk"
 
 
 rule all:

@@ -12,12 +12,20 @@ from snakemake.sourcecache import LocalSourceFile
 # source_path() comes along when this workflow is a module fetched by git or is sent to a node
 # without a shared file system. tests/dag/test_house.py keeps the list complete.
 LIBRARY = [
+    "schemas/astro.yaml",
+    "schemas/astro_visits.yaml",
     "schemas/config.yaml",
     "schemas/neuro.yaml",
     "schemas/neuro_subjects.yaml",
     *[f"scripts/tessera/{name}.py" for name in (
         "__init__", "alive", "config", "config_docs", "digest", "errors", "figures", "headers", "job",
         "nifti", "page", "sheets", "tiles", "verdict",
+        "astro/__init__", "astro/bits", "astro/catalogue", "astro/charts", "astro/clean", "astro/clip",
+        "astro/coadd", "astro/cosmics", "astro/detect", "astro/exposure", "astro/index",
+        "astro/lattice", "astro/mosaic", "astro/noise", "astro/photometry", "astro/pictures", "astro/plan",
+        "astro/planes", "astro/quality", "astro/repair", "astro/scene", "astro/score", "astro/skymap",
+        "astro/survey", "astro/survey_page", "astro/thumbnail", "astro/toy", "astro/visits", "astro/warp",
+        "astro/wcsheader",
         "neuro/__init__", "neuro/acquisition", "neuro/bids", "neuro/derivatives", "neuro/facts",
         "neuro/fit", "neuro/gradients", "neuro/group", "neuro/mask", "neuro/nlm", "neuro/noise",
         "neuro/phantom", "neuro/plan", "neuro/presets", "neuro/qc", "neuro/readings",

@@ -5,6 +5,7 @@ rule toy:
     """All demonstration data: run this once, before the pipelines."""
     input:
         neuro="<toy>/neuro/subjects.tsv",
+        astro="<toy>/astro/visits.tsv",
 
 
 rule toy_neuro:
@@ -27,3 +28,25 @@ rule toy_neuro:
         "../envs/neuro.yaml"
     script:
         "../scripts/toy/toy_neuro.py"
+
+
+rule toy_astro:
+    """A survey of a sky with known truth: stars, galaxies, transients, movers and every defect."""
+    output:
+        sheet="<toy>/astro/visits.tsv",
+        data=directory("<toy>/astro/data"),
+    log:
+        "<logs>/toy/astro.log",
+    benchmark:
+        "<benchmarks>/toy/astro.jsonl"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 600 * attempt,
+        runtime=lambda wildcards, attempt: 10 * attempt,
+    params:
+        seed=config["seed"],
+        code=code("toy/toy_astro"),
+    conda:
+        "../envs/astro.yaml"
+    script:
+        "../scripts/toy/toy_astro.py"

@@ -40,6 +40,39 @@ def test_contract_of_defaults():
         "keep_denoised": False,
         "strict": False,
     }
+    assert DEFAULTS["astro"] == {
+        "visits": None,
+        "hdus": {"image": "IMAGE", "mask": "MASK", "variance": "VARIANCE"},
+        "mask_bits": {"BAD": 0, "SAT": 1, "INTERP": 2, "CR": 3, "EDGE": 4},
+        "gain_key": "GAIN",
+        "read_noise_key": "RDNOISE",
+        "saturation_key": "SATURATE",
+        "zero_point_key": "MAGZERO",
+        "zero_point": 27.0,
+        "skymap": {
+            "header": None,
+            "ra": None,
+            "dec": None,
+            "pixel_scale": None,
+            "patch_pixels": 4000,
+            "overlap_pixels": 100,
+        },
+        "background": {"box": 128},
+        "cosmic_rays": {
+            "engine": "sparse",
+            "sigclip": 4.5,
+            "sigfrac": 0.3,
+            "objlim": 5,
+            "iterations": 4,
+        },
+        "warp": {"kernel": "lanczos3"},
+        "coadd": {"clip": "varmedian", "sigma": 3, "iterations": 2},
+        "detect": DEFAULTS["astro"]["detect"],
+        "reference_catalogue": None,
+        "granularity": "visit",
+        "strict": False,
+    }
+    assert DEFAULTS["astro"]["detect"]["threshold_sigma"] == 5
     top = {key: DEFAULTS[key] for key in ("pipelines", "seed", "threads", "memory_mb")}
     assert top == {"pipelines": ["neuro"], "seed": 1, "threads": 2, "memory_mb": 1100}
 
@@ -52,7 +85,12 @@ def test_shipped_config_is_the_defaults_with_the_toy_sheet():
     validated = validate_config(shipped, SCHEMA)
     assert shipped == before, "the given configuration is left untouched"
     expected = deepcopy(DEFAULTS)
+    expected["pipelines"] = ["neuro", "astro"]
     expected["neuro"]["subjects"] = "toy/neuro/subjects.tsv"
+    toy = {"ra": 0.0, "dec": -5.0, "pixel_scale": 0.27, "patch_pixels": 700, "overlap_pixels": 60}
+    expected["astro"]["visits"] = "toy/astro/visits.tsv"
+    expected["astro"]["skymap"] |= toy
+    expected["astro"]["reference_catalogue"] = "toy/astro/data/reference.ecsv"
     assert validated == expected
     assert shipped["neuro"] == expected["neuro"], "every key of the section is shown"
 
@@ -100,11 +138,13 @@ def test_reference_page_names_every_key_and_column():
     page = subprocess.run(run, env=env, capture_output=True, text=True, check=True).stdout
     assert page == config_page(SCHEMAS)
     for key, part in walk(SCHEMA):
-        assert f"`{key.rpartition('neuro.')[2]}`" in page or key.startswith("pathvars."), key
+        short = re.sub(r"^(neuro|astro)\.", "", key)
+        assert f"`{short}`" in page or key.startswith("pathvars."), key
         assert part["description"] in page, key
-    for column, part in load_schema(SCHEMAS, "neuro_subjects")["properties"].items():
-        assert f"| `{column}` |" in page
-        assert part["description"] in page
+    for sheet in ("neuro_subjects", "astro_visits"):
+        for column, part in load_schema(SCHEMAS, sheet)["properties"].items():
+            assert f"| `{column}` |" in page
+            assert part["description"] in page
 
 
 def test_import_stays_light():

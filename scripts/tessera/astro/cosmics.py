@@ -1,0 +1,462 @@
+"""Cosmic rays by Laplacian edge detection, from pixels that can be one and their neighbours alone.
+
+L.A.Cosmic (van Dokkum 2001, PASP 113, 1420) in the form of astroscrappy 1.3 with a variance plane,
+``sepmed=True``, ``fsmode="median"`` and ``cleantype="meanmask"``; the mask is the same pixel for
+pixel. Per iteration, with med_n the separable n x n median and L+ the clipped Laplacian:
+
+    s  = L+ / (2 noise),  noise = sqrt(med_7(variance))      significance
+    s' = s - med_7(s)                                        without what is smooth
+    f  = (med_5 - med_9(med_5)) / noise, at least 0.01       fine structure: stars
+
+A seed has s' > ``sigclip`` and s' / f > ``objlim``. Neighbours of seeds with s' > ``sigclip``, and
+their neighbours with s' > ``sigfrac sigclip``, are cosmic rays too. All found so far get the mean
+of the good pixels within 5 x 5, in image and variance, and the next iteration looks again.
+
+How it is made fast: the Laplacian of the image with every pixel split in four has a direct form on
+the original grid. Neither s nor a median of it is negative, so s' exceeds a limit only where s
+does: medians of s and the fine structure are taken there. After the first iteration only what lies
+near a pixel that got a new value can change.
+
+The reference rounds to float32 after every step, and a pixel at a limit may hang on it. Sums are
+therefore taken in the order of its published builds, whose compiler rearranged them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+BLOCKED, FOUND, CANDIDATE, SEED, MARK, STALE = (np.uint8(1 << bit) for bit in range(6))
+"""State of a pixel: not to be used, cosmic ray, s' > sigclip, seed, in the list being made, its
+s is out of date."""
+
+_BORDER = 3
+"""Within this distance from the edge med_7(s) is s itself, and no cosmic ray can be found."""
+
+_ZERO, _QUARTER, _TWO, _FOUR = (np.float32(value) for value in (0, 0.25, 2, 4))
+_LEAST_VARIANCE = np.float32(0.00001)
+_LEAST_FINE = np.float32(0.01)
+
+
+def find_cosmic_rays(
+    image: Floats,
+    variance: Floats,
+    mask: Mask,
+    *,
+    sigclip: float,
+    sigfrac: float,
+    objlim: float,
+    iterations: int,
+) -> Mask:
+    """Find the pixels that were hit by cosmic rays.
+
+    Parameters
+    ----------
+    image
+        (Y, X) counts, finite; the sky may have been subtracted.
+    variance
+        (Y, X) variance of the image, counts squared, finite.
+    mask
+        (Y, X) pixels not to be used (defects, saturation), widened by one pixel here.
+    sigclip
+        Least significance s' of a cosmic ray, in units of the noise; >= 0.
+    sigfrac
+        Share of ``sigclip`` that suffices next to a cosmic ray; >= 0.
+    objlim
+        Least ratio of s' to the fine structure, which tells cosmic rays from stars.
+    iterations
+        Iterations at most; >= 1. They end when one finds nothing new.
+
+    Returns
+    -------
+    (Y, X) bool, False where ``mask`` is True or next to it, and within 3 pixels of the edge.
+
+    Raises
+    ------
+    ValueError
+        Shapes that differ, values that are not finite, or parameters out of range.
+
+    Notes
+    -----
+    One thread. Takes 13 bytes per pixel (copies of image and variance, s, state) and, in lists,
+    some 16 more per pixel within 6 of a cosmic ray.
+    """
+    if image.ndim != 2 or image.shape != variance.shape or image.shape != mask.shape:
+        raise ValueError(f"shapes {image.shape}, {variance.shape} and {mask.shape} do not match")
+    if not (sigclip >= 0 and sigfrac >= 0 and math.isfinite(objlim) and iterations >= 1):
+        raise ValueError(f"cannot search with {sigclip=}, {sigfrac=}, {objlim=}, {iterations=}")
+    if not (np.isfinite(image).all() and np.isfinite(variance).all()):
+        raise ValueError("image or variance is not finite")
+    if min(image.shape) <= 2 * _BORDER:
+        return np.zeros(image.shape, bool)
+    original = np.ascontiguousarray(image, np.float32), np.ascontiguousarray(variance, np.float32)
+    state = _blocked(np.ascontiguousarray(mask, bool))
+    clip = np.float32(sigclip)
+    limits = clip, np.float32(sigfrac) * clip, np.float32(objlim)
+    _search(*original, state, limits, iterations)
+    return (state & FOUND).astype(bool)
+
+
+@nb.njit(nogil=True, cache=True)
+def _blocked(mask: Any) -> Any:
+    """State plane with the mask grown by one pixel, but not onto the outermost pixels."""
+    ny, nx = mask.shape
+    state = np.zeros((ny, nx), np.uint8)
+    for y in range(ny):
+        for x in range(nx):
+            if mask[y, x]:
+                state[y, x] = BLOCKED
+                for j in range(max(y - 1, 1), min(y + 2, ny - 1)):
+                    for i in range(max(x - 1, 1), min(x + 2, nx - 1)):
+                        state[j, i] = BLOCKED
+    return state
+
+
+@nb.njit(nogil=True, cache=True)
+def _search(
+    first_image: Any, first_variance: Any, state: Any, limits: Any, iterations: Any
+) -> None:
+    """Set FOUND in ``state``.
+
+    ``limits`` are those of s', of s' next to a cosmic ray, and of s' / f. Pixels go by their flat
+    index in lists.
+    """
+    ny, nx = state.shape
+    image = first_image.copy()
+    variance = first_variance.copy()
+    s = _significance(image, variance)
+    seeds = [np.int64(0) for _ in range(0)]
+    for y in range(_BORDER, ny - _BORDER):
+        for x in range(_BORDER, nx - _BORDER):
+            if s[y, x] > limits[0]:
+                _judge(image, variance, s, state, y, x, limits)
+                if state[y, x] & SEED:
+                    seeds.append(y * nx + x)
+    levels = np.full(2, np.nan, np.float32)
+    for iteration in range(iterations):
+        new = _grow(s, state, seeds, limits[1])
+        if len(new) == 0 or iteration == iterations - 1:
+            return
+        near = _around(state, new, 2, FOUND)
+        for p in near:
+            y, x = divmod(p, nx)
+            if not _clean(image, variance, state, y, x):
+                if np.isnan(levels[0]):
+                    levels[0] = _lower_median(first_image, state)
+                    levels[1] = _lower_median(first_variance, state)
+                image[y, x] = levels[0]
+                variance[y, x] = levels[1]
+        # A new value reaches s through the 7 x 7 median of the variance, s' through another one.
+        for p in _around(state, near, _BORDER, np.uint8(0)):
+            y, x = divmod(p, nx)
+            s[y, x] = _laplacian(image, y, x) / (_TWO * _noise(variance, y, x))
+        seeds = _judge_again(image, variance, s, state, seeds, near, limits)
+
+
+@nb.njit(nogil=True, cache=True)
+def _around(state: Any, pixels: Any, radius: Any, needed: Any) -> Any:
+    """List, once each, the pixels within a square around others that have all bits ``needed``."""
+    ny, nx = state.shape
+    near = [np.int64(0) for _ in range(0)]
+    for p in pixels:
+        y, x = divmod(p, nx)
+        for j in range(max(y - radius, 0), min(y + radius + 1, ny)):
+            for i in range(max(x - radius, 0), min(x + radius + 1, nx)):
+                if not state[j, i] & MARK and state[j, i] & needed == needed:
+                    state[j, i] |= MARK
+                    near.append(j * nx + i)
+    for p in near:
+        y, x = divmod(p, nx)
+        state[y, x] &= ~MARK
+    return near
+
+
+@nb.njit(nogil=True, cache=True)
+def _grow(s: Any, state: Any, seeds: Any, low: Any) -> Any:
+    """Mark as FOUND what belongs to the seeds; list the pixels that were not before."""
+    nx = s.shape[1]
+    new = [np.int64(0) for _ in range(0)]
+    cores = _around(state, seeds, 1, CANDIDATE)
+    for p in _around(state, cores, 1, np.uint8(0)):
+        y, x = divmod(p, nx)
+        if state[y, x] & (FOUND | BLOCKED) or not s[y, x] > low or not _inside(s, y, x):
+            continue
+        if s[y, x] - _median7(s, y, x) > low:
+            state[y, x] |= FOUND
+            new.append(p)
+    return new
+
+
+@nb.njit(nogil=True, cache=True)
+def _judge(image: Any, variance: Any, s: Any, state: Any, y: Any, x: Any, limits: Any) -> None:
+    """Set the bits CANDIDATE and SEED of a pixel, at least 3 from the edge, with s > sigclip."""
+    if state[y, x] & BLOCKED:
+        return
+    sharp = s[y, x] - _median7(s, y, x)
+    if not sharp > limits[0]:
+        return
+    state[y, x] |= CANDIDATE
+    fine = _fine_structure(image, y, x) / _noise(variance, y, x)
+    if sharp / max(fine, _LEAST_FINE) > limits[2]:
+        state[y, x] |= SEED
+
+
+@nb.njit(nogil=True, cache=True)
+def _judge_again(
+    image: Any, variance: Any, s: Any, state: Any, seeds: Any, changed: Any, limits: Any
+) -> Any:
+    """Judge all pixels that new values can reach and return the seeds there are now."""
+    nx = s.shape[1]
+    again = _around(state, changed, 2 * _BORDER, np.uint8(0))
+    for p in again:
+        y, x = divmod(p, nx)
+        state[y, x] = (state[y, x] & (BLOCKED | FOUND)) | STALE
+    now = [p for p in seeds if not state[p // nx, p % nx] & STALE]
+    for p in again:
+        y, x = divmod(p, nx)
+        state[y, x] &= ~STALE
+        if s[y, x] > limits[0] and _inside(s, y, x):
+            _judge(image, variance, s, state, y, x, limits)
+            if state[y, x] & SEED:
+                now.append(p)
+    return now
+
+
+@nb.njit(nogil=True, cache=True)
+def _clean(image: Any, variance: Any, state: Any, y: Any, x: Any) -> Any:
+    """Give a pixel the mean of the good ones within 5 x 5; return whether there are any."""
+    count = 0
+    counts, noise = _ZERO, _ZERO
+    for j in range(y - 2, y + 3):
+        for i in range(x - 2, x + 3):
+            if not state[j, i] & (BLOCKED | FOUND):
+                counts += image[j, i]
+                noise += variance[j, i]
+                count += 1
+    if count:
+        image[y, x] = counts / np.float32(count)
+        variance[y, x] = noise / np.float32(count)
+    return count > 0
+
+
+@nb.njit(nogil=True, cache=True)
+def _lower_median(plane: Any, state: Any) -> Any:
+    """Median of the pixels that are not BLOCKED, the lower of two; exact, by counting bits.
+
+    Taken in order, the bits of floats are those of integers once negative ones are flipped; the
+    first pass finds the upper half of the median's bits, the second the lower.
+    """
+    bits = plane.view(np.uint32)
+    upper, rank = np.uint32(0), -1
+    for level in range(2):
+        tally = np.zeros(1 << 16, np.int64)
+        for y in range(plane.shape[0]):
+            for x in range(plane.shape[1]):
+                if not state[y, x] & BLOCKED:
+                    key = bits[y, x]
+                    key = ~key if key >> np.uint32(31) else key | np.uint32(1 << 31)
+                    if level == 0:
+                        tally[key >> np.uint32(16)] += 1
+                    elif key >> np.uint32(16) == upper:
+                        tally[key & np.uint32(0xFFFF)] += 1
+        if level == 0:
+            rank = (tally.sum() - 1) // 2
+        place = 0
+        while rank >= tally[place]:
+            rank -= tally[place]
+            place += 1
+        if level == 0:
+            upper = np.uint32(place)
+    key = (upper << np.uint32(16)) | np.uint32(place)
+    key = key & np.uint32(0x7FFFFFFF) if key >> np.uint32(31) else ~key
+    return np.array([key], np.uint32).view(np.float32)[0]
+
+
+@nb.njit(nogil=True, cache=True)
+def _significance(image: Any, variance: Any) -> Any:
+    """Return s of the whole image.
+
+    Row medians of the variance wait in a ring of 7 until the row in their middle is due.
+    """
+    ny, nx = image.shape
+    s = np.empty((ny, nx), np.float32)
+    ring = np.empty((7, nx - 2 * _BORDER), np.float32)
+    smooth = np.empty(nx, np.float32)
+    for y in range(2 * _BORDER):
+        _row_medians7(variance[y], ring[y])
+    for y in range(ny):
+        smooth[:] = variance[y]
+        if _BORDER <= y < ny - _BORDER:
+            _row_medians7(variance[y + _BORDER], ring[(y + _BORDER) % 7])
+            a, b, c, d, e, f, g = ring[0], ring[1], ring[2], ring[3], ring[4], ring[5], ring[6]
+            inner = smooth[_BORDER : nx - _BORDER]
+            for i in range(len(inner)):
+                inner[i] = _middle7(a[i], b[i], c[i], d[i], e[i], f[i], g[i])
+        row = s[y]
+        if 0 < y < ny - 1:
+            above, here, below = image[y - 1], image[y], image[y + 1]
+            for i in range(1, nx - 1):
+                row[i] = _laplacian_inside(here[i], here[i - 1], here[i + 1], above[i], below[i])
+            row[0] = _laplacian(image, y, 0)
+            row[nx - 1] = _laplacian(image, y, nx - 1)
+        else:
+            for i in range(nx):
+                row[i] = _laplacian(image, y, i)
+        for i in range(nx):
+            row[i] /= _TWO * np.sqrt(max(smooth[i], _LEAST_VARIANCE))
+    return s
+
+
+@nb.njit(nogil=True, cache=True)
+def _laplacian_inside(c: Any, left: Any, right: Any, up: Any, down: Any) -> Any:
+    """Mean of the four clipped Laplacians of a pixel that is split in four."""
+    to_left = (_FOUR * c - c) - left
+    to_right = (_FOUR * c - right) - c
+    up, down = c + up, down + c
+    return _mean_positive(to_left - up, to_right - up, to_left - down, to_right - down)
+
+
+@nb.njit(nogil=True, cache=True)
+def _mean_positive(a: Any, b: Any, c: Any, d: Any) -> Any:
+    """Mean with negatives set to 0, of upper left, upper right, lower left and lower right."""
+    return ((max(a, _ZERO) + max(d, _ZERO)) + (max(c, _ZERO) + max(b, _ZERO))) * _QUARTER
+
+
+@nb.njit(nogil=True, cache=True)
+def _laplacian(image: Any, y: Any, x: Any) -> Any:
+    """Mean of the four clipped Laplacians of any pixel.
+
+    What lies outside the image counts as 0. The reference has code of its own for each side, with
+    other roundings: float64 in the top row.
+    """
+    ny, nx = image.shape
+    c = image[y, x]
+    left = image[y, x - 1] if x > 0 else _ZERO
+    right = image[y, x + 1] if x < nx - 1 else _ZERO
+    up = image[y - 1, x] if y > 0 else _ZERO
+    down = image[y + 1, x] if y < ny - 1 else _ZERO
+    if 0 < y < ny - 1 and x < nx - 1:
+        return _laplacian_inside(c, left, right, up, down)
+    four = _FOUR * c
+    three = four - c
+    upper_left = (three - left) - (c + up)
+    upper_right = ((four - right) - c) - (c + up)
+    lower_left = (three - left) - (down + c)
+    lower_right = ((four - right) - c) - (down + c)
+    if x == nx - 1:
+        upper_right = three - (c + up)
+        lower_right = (four - down) - (c + c)
+    if y == 0:
+        twice = 2 * np.float64(c)
+        upper_left = np.float32(twice - left)
+        upper_right = np.float32(twice - right)
+    if y == ny - 1:
+        lower_left = three - (c + left) if x > 0 else c + c
+        lower_right = three - (right + c) if x < nx - 1 else three - c
+    return _mean_positive(upper_left, upper_right, lower_left, lower_right)
+
+
+@nb.njit(nogil=True, cache=True)
+def _noise(variance: Any, y: Any, x: Any) -> Any:
+    """Noise that a pixel would have without a cosmic ray."""
+    smooth = _median7(variance, y, x) if _inside(variance, y, x) else variance[y, x]
+    return np.sqrt(max(smooth, _LEAST_VARIANCE))
+
+
+@nb.njit(nogil=True, cache=True)
+def _fine_structure(image: Any, y: Any, x: Any) -> Any:
+    """med_5 - med_9(med_5) of the image at one pixel; 0 within 4 pixels of the edge.
+
+    Within 2 pixels of the edge med_5 is the image itself.
+    """
+    ny, nx = image.shape
+    if not (4 <= y < ny - 4 and 4 <= x < nx - 4):
+        return _ZERO
+    left, right = max(x - 4, 2), min(x + 5, nx - 2)
+    across = np.empty((13, 9), np.float32)
+    fine = image[y - 4 : y + 5, x - 4 : x + 5].copy()
+    width = right - left
+    for j in range(max(y - 6, 0), min(y + 7, ny)):
+        row = image[j, left - 2 : right + 2]
+        out = across[j - y + 6]
+        for i in range(width):
+            out[i] = _middle5(row[i], row[i + 1], row[i + 2], row[i + 3], row[i + 4])
+    for j in range(max(y - 4, 2), min(y + 5, ny - 2)):
+        out = fine[j - y + 4, left - x + 4 :]
+        k = j - y + 4
+        a, b, c, d, e = across[k], across[k + 1], across[k + 2], across[k + 3], across[k + 4]
+        for i in range(width):
+            out[i] = _middle5(a[i], b[i], c[i], d[i], e[i])
+    m = np.empty(9, np.float32)
+    for j in range(9):
+        r = fine[j]
+        m[j] = _middle9(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8])
+    return fine[4, 4] - _middle9(m[0], m[1], m[2], m[3], m[4], m[5], m[6], m[7], m[8])
+
+
+@nb.njit(nogil=True, cache=True)
+def _inside(plane: Any, y: Any, x: Any) -> Any:
+    ny, nx = plane.shape
+    return _BORDER <= y < ny - _BORDER and _BORDER <= x < nx - _BORDER
+
+
+@nb.njit(nogil=True, cache=True)
+def _median7(plane: Any, y: Any, x: Any) -> Any:
+    """Separable 7 x 7 median (of rows, then of their medians) at least 3 from the edge."""
+    return _middle7(
+        _row_median7(plane[y - 3], x),
+        _row_median7(plane[y - 2], x),
+        _row_median7(plane[y - 1], x),
+        _row_median7(plane[y], x),
+        _row_median7(plane[y + 1], x),
+        _row_median7(plane[y + 2], x),
+        _row_median7(plane[y + 3], x),
+    )
+
+
+@nb.njit(nogil=True, cache=True)
+def _row_median7(row: Any, x: Any) -> Any:
+    """Median of 7 around the middle one."""
+    return _middle7(row[x - 3], row[x - 2], row[x - 1], row[x], row[x + 1], row[x + 2], row[x + 3])
+
+
+@nb.njit(nogil=True, cache=True)
+def _row_medians7(row: Any, out: Any) -> None:
+    """Take the running median of 7; ``out`` is shorter than the row by 6."""
+    for i in range(len(out)):
+        out[i] = _row_median7(row, i + 3)
+
+
+@nb.njit(nogil=True, cache=True)
+def _middle3(a: Any, b: Any, c: Any) -> Any:
+    return max(min(a, b), min(max(a, b), c))
+
+
+@nb.njit(nogil=True, cache=True)
+def _middle5(a: Any, b: Any, c: Any, d: Any, e: Any) -> Any:
+    """Median of 5: neither end of the first four can be it."""
+    return _middle3(max(min(a, b), min(c, d)), min(max(a, b), max(c, d)), e)
+
+
+@nb.njit(nogil=True, cache=True)
+def _middle7(a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any) -> Any:
+    """Median of 7: neither end of the first five can be it."""
+    least, most = min(min(a, b), min(c, d)), max(max(a, b), max(c, d))
+    second, third = max(min(a, b), min(c, d)), min(max(a, b), max(c, d))
+    return _middle5(second, third, max(least, min(e, most)), f, g)
+
+
+@nb.njit(nogil=True, cache=True)
+def _middle9(a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any, i: Any) -> Any:
+    """Median of 9 from that of the triples' least, middle and greatest (Smith, XCell 23)."""
+    least = max(min(a, b, c), min(d, e, f), min(g, h, i))
+    middle = _middle3(_middle3(a, b, c), _middle3(d, e, f), _middle3(g, h, i))
+    most = min(max(a, b, c), max(d, e, f), max(g, h, i))
+    return _middle3(least, middle, most)
