@@ -193,7 +193,6 @@ def test_completeness_and_purity():
             found.extend(near[test.snr == snr])
         false += int((cKDTree(scene[["x", "y"]]).query(places)[0] > 4).sum())
         rows += len(places)
-    print(np.mean(hits[5.0]), len(hits[5.0]), pooled["level"], pooled["noise_peaks"], false, rows)
     assert np.mean(hits[5.0]) > 0.82
     assert np.mean(hits[10.0]) == 1
     assert np.mean(hits[300.0]) == 1

@@ -25,8 +25,8 @@ PATCHES: dict[str, Any] = {
 
 
 def grid(path: Path, **changed: Any) -> str:
-    header = wcs_header((500, 610))
-    header["NAXIS1"], header["NAXIS2"] = 610, 500
+    header = fits.Header({"SIMPLE": True, "BITPIX": -32, "NAXIS": 2, "NAXIS1": 610, "NAXIS2": 500})
+    header.update(wcs_header((500, 610)))
     header.update(changed)
     path.write_text(header.tostring(sep="\n") + "\nEND\n")
     return str(path)

@@ -126,7 +126,7 @@ def test_equals_brute_force(name, place):
     image = RNG.normal(100, 10, SHAPE).astype(np.float32)
     variance = RNG.uniform(50, 150, SHAPE).astype(np.float32)
     result = resample(image, exposure, sky=sky, variance=variance, scale=1.7)
-    y, x = RNG.integers(*WINDOW[:2], 400), RNG.integers(*WINDOW[2:], 400)
+    y, x = RNG.integers(*WINDOW[:2], 600), RNG.integers(*WINDOW[2:], 600)
     truth = brute_force(image, variance, sky, exposure, y, x)
     ours = [plane[y - WINDOW[0], x - WINDOW[2]] for plane in (result.image, result.variance)]
     assert np.isfinite(truth[0]).sum() > 100

@@ -334,7 +334,7 @@ def _laplacian(image: Any, y: Any, x: Any) -> Any:
     """Mean of the four clipped Laplacians of any pixel.
 
     What lies outside the image counts as 0. The reference has code of its own for each side, with
-    other roundings: float64 in the top row.
+    other roundings.
     """
     ny, nx = image.shape
     c = image[y, x]
@@ -354,9 +354,8 @@ def _laplacian(image: Any, y: Any, x: Any) -> Any:
         upper_right = three - (c + up)
         lower_right = (four - down) - (c + c)
     if y == 0:
-        twice = 2 * np.float64(c)
-        upper_left = np.float32(twice - left)
-        upper_right = np.float32(twice - right)
+        upper_left = (c + c) - left
+        upper_right = (c + c) - right
     if y == ny - 1:
         lower_left = three - (c + left) if x > 0 else c + c
         lower_right = three - (right + c) if x < nx - 1 else three - c

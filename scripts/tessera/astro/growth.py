@@ -36,6 +36,9 @@ _SPREAD = 0.07
 """How far the concentration of a star may be from that of most, as a share of it: seeing that
 changes over a patch by 5 % moves it by as much."""
 
+PATCH_SEEING = 0.02
+"""Uncertainty of the FWHM of a patch, relative, from which its ladder of apertures was made."""
+
 LEAST_STARS = 4
 """With fewer stars than this a growth curve is not believed."""
 
@@ -219,7 +222,7 @@ class Curve:
     error
         (K,) its relative uncertainty.
     seeing
-        Relative scatter of the FWHM from place to place.
+        Relative scatter of the FWHM from place to place within a patch.
     profile
         Fitted to the curve, radii in units of the FWHM.
     stars
@@ -274,7 +277,16 @@ def pool(patches: Sequence[Stars]) -> Curve:
         profile=profile,
         stars=len(every.x),
     )
-    return replace(curve, seeing=_excess(*widths(curve, every)))
+    each = [widths(curve, stars) for stars in patches if len(stars.x) >= LEAST_STARS]
+    if not each:
+        return replace(curve, seeing=ASSUMED.seeing)
+    rest = [deviation - _weighted_mean(deviation, error) for deviation, error in each]
+    errors = np.concatenate([error for _, error in each])
+    return replace(curve, seeing=_excess(np.concatenate(rest), errors))
+
+
+def _weighted_mean(values: Floats, errors: Floats) -> float:
+    return float(np.average(values, weights=1 / (np.square(errors) + 0.01**2)))
 
 
 def widths(curve: Curve, stars: Stars) -> tuple[Floats, Floats]:
@@ -308,8 +320,9 @@ def local_shares(
     """Improve the pooled curve by the stars nearby.
 
     The FWHM of a co-add jumps where the set of its exposures changes. Its deviation from the
-    pooled value is interpolated between the stars of the patch (simple kriging) as a random field
-    of scatter `curve.seeing` and correlation exp(-d / distance), which allows for jumps.
+    pooled value is interpolated between the stars of the patch (simple kriging): a constant of the
+    patch, of scatter PATCH_SEEING, and a random field of scatter `curve.seeing` and correlation
+    exp(-d / distance), which allows for jumps.
 
     Parameters
     ----------
@@ -328,17 +341,17 @@ def local_shares(
     """
     response = curve.profile.response(LADDER)
     deviation, errors = widths(curve, stars)
-    prior = max(curve.seeing, 1e-5) ** 2
 
     def covariance(x1: Floats, y1: Floats) -> Floats:
         apart = np.hypot(x1[:, None] - stars.x, y1[:, None] - stars.y)
-        field: Floats = prior * np.exp(-apart / distance)
+        field: Floats = PATCH_SEEING**2 + curve.seeing**2 * np.exp(-apart / distance)
         return field
 
     near = covariance(x, y)
     among = covariance(stars.x, stars.y) + np.diag(np.square(errors) + 1e-10)
     gain = np.linalg.solve(among, near.T).T
     width = gain @ deviation
+    prior = PATCH_SEEING**2 + curve.seeing**2
     variance = np.maximum(prior - (gain * near).sum(axis=1), 0)
     return (
         curve.share * np.exp(-width[:, None] * response),

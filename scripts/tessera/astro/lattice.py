@@ -117,9 +117,7 @@ def lattice(sky: WCS, exposure: WCS, window: Window) -> Lattice:
 def _square(sky: WCS, exposure: WCS, row: int, column: int) -> Floats:
     """Positions (2, `_SQUARE`, `_SQUARE`) of an aligned square of nodes."""
     along = STEP * np.arange(_SQUARE, dtype=np.float64)
-    y, x = np.meshgrid(
-        along + STEP * _SQUARE * row, along + STEP * _SQUARE * column, indexing="ij"
-    )
+    y, x = np.meshgrid(along + STEP * _SQUARE * row, along + STEP * _SQUARE * column, indexing="ij")
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         # Far from the exposure a distortion may diverge; that is told by the way back.
         warnings.simplefilter("ignore")

@@ -195,8 +195,8 @@ def _read_grid(path: str) -> tuple[fits.Header, tuple[int, int]]:
 
 def _grid_header(file: Path) -> fits.Header:
     with file.open("rb") as stream:
-        start = stream.read(80)
-    if start.startswith(b"SIMPLE  =") and b"\n" not in start:
+        start = stream.read(81)  # a card, and what follows: another, or the end of a line
+    if start.startswith(b"SIMPLE  =") and b"\n" not in start and b"\r" not in start:
         with fits.open(file) as hdus:
             images = [h.header for h in hdus if h.is_image and h.header.get("NAXIS", 0) == 2]
             return images[0].copy() if images else hdus[0].header.copy()

@@ -180,7 +180,10 @@ def measure_patch(
     look = _look(clean, spread, bad, mask, nimage, profile, noise.white(), settings)
     stars = look.stars()
     if len(stars.x):
-        profile = growth.fit_moffat(growth.LADDER * profile.fwhm, *growth.middle_curve(stars))
+        fitted = growth.fit_moffat(growth.LADDER * profile.fwhm, *growth.middle_curve(stars))
+        # Beyond that the apertures of the first look could not tell, and they were no stars.
+        if 0.2 < fitted.fwhm / profile.fwhm < 4:
+            profile = fitted
     look = _look(clean, spread, bad, mask, nimage, profile, look.field.covariance, settings)
     stars = look.stars()
     facts = {

@@ -46,7 +46,7 @@ def pooled_level(
         levels = np.asarray(level, np.float64)
         each = [
             detect.noise_peaks(levels, fact["roughness"], fact["sky_pixels"])
-            for fact in facts.values()
+            for _, fact in sorted(facts.items())
         ]
         return np.asarray(sum(each, np.zeros_like(levels)))
 

@@ -21,6 +21,7 @@ from functools import cache
 import numba as nb
 import numpy as np
 import numpy.typing as npt
+from numpy.polynomial.polynomial import polyval
 
 from tessera.astro.bits import BAD, INTERP, NODATA, UNUSABLE
 from tessera.astro.lattice import Lattice, needed
@@ -145,18 +146,17 @@ def _weights(kernel: str) -> npt.NDArray[np.float64]:
         return np.asarray(1 - np.abs(distance))
     weights = np.sinc(distance) * np.sinc(distance / radius)
     # Gram's polynomials, orthogonal over the six taps: each moment is set apart from the others.
-    for moment in (
-        lambda u: u**0, lambda u: u, lambda u: (3 * u**2 - 35) / 8, lambda u: (5 * u**3 - 101 * u) / 24
-    ):  # fmt: skip
-        taps, wanted = moment(np.arange(-5.0, 6.0, 2.0)), moment(2 * offset - 1)
-        found = (weights * taps).sum(axis=1, keepdims=True)
-        weights += taps * (wanted - found) / (taps @ taps)
+    for coefficients in ([1.0], [0.0, 1.0], [-35 / 8, 0.0, 3 / 8], [0.0, -101 / 24, 0.0, 5 / 24]):
+        at_taps = polyval(np.arange(-5.0, 6.0, 2.0), coefficients)
+        found = (weights * at_taps).sum(axis=1, keepdims=True)
+        missing = polyval(2 * offset - 1, coefficients) - found
+        weights += missing * at_taps / (at_taps**2).sum()
     return weights
 
 
 @nb.njit(nogil=True, cache=True)
 def _flags(image, variance, mask):  # type: ignore[no-untyped-def]
-    """The bits that matter of each pixel, BAD where it is not finite or holds no data."""
+    """Return the bits that matter of each pixel, BAD where it is not finite or holds no data."""
     flags = np.empty(mask.shape, np.uint8)
     for y in range(mask.shape[0]):
         for x in range(mask.shape[1]):
