@@ -27,6 +27,7 @@ rule astro:
         mosaic=survey.mosaic("<results>/astro/coadd/mosaic.fits"),
         catalogue="<results>/astro/catalogue.parquet",
         qc="<results>/astro/qc.json",
+        page="<results>/astro/qc.html",
         visits=survey.every_visit("<results>/astro/png/visit_{visit}.png"),
         patches=survey.every_patch("<results>/astro/png/patch_{patch}.png"),
 
@@ -328,7 +329,7 @@ rule astro_patch_picture:
 
 
 rule astro_qc:
-    """Compare with the reference catalogue; account for every detector; the page of the survey."""
+    """Compare with the reference catalogue; account for every detector."""
     input:
         index="<results>/astro/index.parquet",
         catalogue="<results>/astro/catalogue.parquet",
@@ -346,22 +347,13 @@ rule astro_qc:
             caption="../report/astro_quarantine.rst",
             labels={"of": "all visits", "content": "what was set aside, and why"},
         ),
-        page=report(
-            ensure("<results>/astro/qc.html", non_empty=True),
-            category="Survey imaging",
-            subcategory="Survey",
-            caption="../report/astro_page.rst",
-            labels={"of": "all", "content": "page of the survey"},
-        ),
-        survey="<results>/astro/png/survey.png",
-        residuals="<results>/astro/png/residuals.png",
     log:
         "<logs>/astro/qc.log",
     benchmark:
         "<benchmarks>/astro/qc.jsonl"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 800 * attempt,
+        mem_mb=lambda wildcards, attempt: 700 * attempt,
         runtime=lambda wildcards, attempt: 20 * attempt,
     params:
         windows=survey.windows,
@@ -373,3 +365,39 @@ rule astro_qc:
         "../envs/astro.yaml"
     script:
         "../scripts/astro/astro_qc.py"
+
+
+rule astro_page:
+    """The page of the survey, and its pictures."""
+    input:
+        qc="<results>/astro/qc.json",
+        quarantine="<results>/astro/quarantine.tsv",
+        catalogue="<results>/astro/catalogue.parquet",
+        thumbnails=survey.every_patch("<work>/astro/patches/{patch}/thumbnail.npz"),
+        reference=survey.reference,
+    output:
+        page=report(
+            ensure("<results>/astro/qc.html", non_empty=True),
+            category="Survey imaging",
+            subcategory="Survey",
+            caption="../report/astro_page.rst",
+            labels={"of": "all", "content": "page of the survey"},
+        ),
+        survey=ensure("<results>/astro/png/survey.png", non_empty=True),
+        residuals=ensure("<results>/astro/png/residuals.png", non_empty=True),
+    log:
+        "<logs>/astro/page.log",
+    benchmark:
+        "<benchmarks>/astro/page.jsonl"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 800 * attempt,
+        runtime=lambda wildcards, attempt: 20 * attempt,
+    params:
+        windows=survey.windows,
+        skymap=astro["skymap"],
+        code=code("astro/astro_page"),
+    conda:
+        "../envs/astro.yaml"
+    script:
+        "../scripts/astro/astro_page.py"

@@ -98,8 +98,8 @@ def main() -> None:
         "# Memory and time of jobs beside what they declare",
         "",
         f"Written by `memory.py`: {options.visits} visits of one detector of {SIZE} x {SIZE} "
-        "pixels on one patch of 4000 x 4000; `memory_mb` 950, 2 threads. Of each step the job that took "
-        "most; memory as Snakemake samples it.",
+        "pixels on one patch of 4000 x 4000; `memory_mb` 950, 2 threads. Of each step the job that "
+        "took most; memory as Snakemake samples it.",
         "",
         "| job | declared (MB) | peak (MB) | peak / declared | wall (s) | CPU (s) |",
         "|---|---|---|---|---|---|",

@@ -233,8 +233,8 @@ def report(
             f"Written by `survey.py`: {survey.n_visits} visits of {survey.n_ccds} detectors of "
             f"{survey.ccd_shape[0]} x {survey.ccd_shape[1]} pixels ({mega:.0f} megapixels), seed "
             f"{survey.seed}, onto one grid. SWarp: {SWARP['COMBINE_TYPE']}, Lanczos-3, weights "
-            "from the variance and mask planes; SExtractor: its shipped settings, threshold 1.5, fluxes "
-            "FLUX_AUTO (Kron). " + cpu_model() + ", one thread.",
+            "from the variance and mask planes; SExtractor: its shipped settings, threshold 1.5, "
+            "fluxes FLUX_AUTO (Kron). " + cpu_model() + ", one thread.",
             "",
             "| | Tessera | SWarp + SExtractor |",
             "|---|---|---|",

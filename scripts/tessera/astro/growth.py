@@ -165,32 +165,35 @@ class Stars:
     ----------
     x, y
         (S,) positions.
+    depth
+        (S,) number of exposures.
     ratios, errors
         (S, K) flux within LADDER over that within OUTER; their standard errors from noise.
     """
 
     x: Floats
     y: Floats
+    depth: Floats
     ratios: Floats
     errors: Floats
 
 
-def star_curves(x: Floats, y: Floats, flux: Floats, variance: Floats) -> Stars:
-    """Return the growth curves of stars at (S,) positions with (S, K) fluxes and variances."""
+def star_curves(x: Floats, y: Floats, depth: Floats, flux: Floats, variance: Floats) -> Stars:
+    """Return the growth curves of S stars from their (S, K) fluxes and variances."""
     outer = flux[:, OUTER : OUTER + 1]
     ratios = flux / outer
     # The inner part is common to both apertures: only the ring between them is noise.
     ring = np.abs(variance - variance[:, OUTER : OUTER + 1])
-    return Stars(x, y, ratios, np.maximum(ratios, 1) * np.sqrt(ring) / outer)
+    return Stars(x, y, depth, ratios, np.maximum(ratios, 1) * np.sqrt(ring) / outer)
 
 
 def stars_of(lists: Mapping[str, Any]) -> Stars:
     """Return what was written as lists of numbers, field by field."""
-    x, y = (np.array(lists[key], np.float64) for key in "xy")
+    x, y, depth = (np.array(lists[key], np.float64) for key in ("x", "y", "depth"))
     ratios, errors = (
         np.array(lists[key], np.float64).reshape(-1, len(LADDER)) for key in ("ratios", "errors")
     )
-    return Stars(x, y, ratios, errors)
+    return Stars(x, y, depth, ratios, errors)
 
 
 def middle_curve(stars: Stars) -> tuple[Floats, Floats]:
@@ -222,7 +225,8 @@ class Curve:
     error
         (K,) its relative uncertainty.
     seeing
-        Relative scatter of the FWHM from place to place within a patch.
+        Relative scatter of the FWHM from place to place within a patch: where as many exposures
+        are as for most of its stars, and elsewhere.
     profile
         Fitted to the curve, radii in units of the FWHM.
     stars
@@ -231,7 +235,7 @@ class Curve:
 
     share: Floats
     error: Floats
-    seeing: float
+    seeing: tuple[float, float]
     profile: Moffat
     stars: int
 
@@ -239,7 +243,7 @@ class Curve:
 ASSUMED = Curve(
     share=Moffat(1.0, 3.0).enclosed(LADDER),
     error=np.full(len(LADDER), 0.003),
-    seeing=0.05,
+    seeing=(0.03, 0.05),
     profile=Moffat(1.0, 3.0),
     stars=0,
 )
@@ -273,20 +277,32 @@ def pool(patches: Sequence[Stars]) -> Curve:
     curve = Curve(
         share=share,
         error=np.hypot(errors * np.sqrt(trust), 0.1 * float(1 - model[-1])),
-        seeing=0.0,
+        seeing=ASSUMED.seeing,
         profile=profile,
         stars=len(every.x),
     )
-    each = [widths(curve, stars) for stars in patches if len(stars.x) >= LEAST_STARS]
-    if not each:
-        return replace(curve, seeing=ASSUMED.seeing)
-    rest = [deviation - _weighted_mean(deviation, error) for deviation, error in each]
-    errors = np.concatenate([error for _, error in each])
-    return replace(curve, seeing=_excess(np.concatenate(rest), errors))
+    seeing = [_scatter(curve, patches, same) for same in (True, False)]
+    return replace(curve, seeing=(seeing[0], max(seeing)))
 
 
-def _weighted_mean(values: Floats, errors: Floats) -> float:
-    return float(np.average(values, weights=1 / (np.square(errors) + 0.01**2)))
+def _scatter(curve: Curve, patches: Sequence[Stars], same: bool) -> float:
+    """Return the scatter of the FWHM about its patch's, where the depth is the usual one or not."""
+    deviations, uncertain = [], []
+    for stars in patches:
+        width, error = widths(curve, stars)
+        usual = _usual(stars.depth, stars)
+        if usual.sum() >= LEAST_STARS:
+            middle = np.average(width[usual], weights=1 / (np.square(error[usual]) + 0.01**2))
+            deviations += (width - middle)[usual == same].tolist()
+            uncertain += error[usual == same].tolist()
+    if len(deviations) < LEAST_STARS:
+        return ASSUMED.seeing[0 if same else 1]
+    return _excess(np.array(deviations), np.array(uncertain))
+
+
+def _usual(depth: Floats, stars: Stars) -> Flags:
+    """Tell where there are as many exposures as for the median star of the patch."""
+    return depth == (np.median(stars.depth) if len(stars.depth) else np.nan)
 
 
 def widths(curve: Curve, stars: Stars) -> tuple[Floats, Floats]:
@@ -303,33 +319,33 @@ def widths(curve: Curve, stars: Stars) -> tuple[Floats, Floats]:
 def _excess(deviations: Floats, errors: Floats) -> float:
     """Return the scatter of deviations beyond their errors.
 
-    The s for which the median of the squared deviations, each in units of its error² + s², is that
-    of a squared unit Gaussian, 0.455.
+    The s for which nine in ten of the squared deviations, each in units of its error² + s², are
+    below 2.71, as of a Gaussian: a part of a patch may differ, a few neighbours may spoil.
     """
     low, high = 0.0, 1.0
     for _ in range(40):
         middle = 0.5 * (low + high)
         pull = np.square(deviations) / (np.square(errors) + middle**2 + 1e-12)
-        low, high = (middle, high) if np.median(pull) > 0.455 else (low, middle)
+        low, high = (middle, high) if np.quantile(pull, 0.9) > 2.706 else (low, middle)
     return high
 
 
 def local_shares(
-    curve: Curve, x: Floats, y: Floats, stars: Stars, distance: float
+    curve: Curve, x: Floats, y: Floats, depth: Floats, stars: Stars, distance: float
 ) -> tuple[Floats, Floats]:
     """Improve the pooled curve by the stars nearby.
 
     The FWHM of a co-add jumps where the set of its exposures changes. Its deviation from the
     pooled value is interpolated between the stars of the patch (simple kriging): a constant of the
     patch, of scatter PATCH_SEEING, and a random field of scatter `curve.seeing` and correlation
-    exp(-d / distance), which allows for jumps.
+    exp(-d / distance - |difference of depth|), which allows for jumps.
 
     Parameters
     ----------
     curve
         Pooled over all patches.
-    x, y
-        (N,) positions.
+    x, y, depth
+        (N,) positions and numbers of exposures.
     stars
         Those of the same patch.
     distance
@@ -342,16 +358,20 @@ def local_shares(
     response = curve.profile.response(LADDER)
     deviation, errors = widths(curve, stars)
 
-    def covariance(x1: Floats, y1: Floats) -> Floats:
-        apart = np.hypot(x1[:, None] - stars.x, y1[:, None] - stars.y)
-        field: Floats = PATCH_SEEING**2 + curve.seeing**2 * np.exp(-apart / distance)
-        return field
+    def scatter(at: Floats) -> Floats:
+        return np.where(_usual(at, stars), *curve.seeing)
 
-    near = covariance(x, y)
-    among = covariance(stars.x, stars.y) + np.diag(np.square(errors) + 1e-10)
+    def covariance(at_x: Floats, at_y: Floats, at: Floats) -> Floats:
+        apart = np.hypot(at_x[:, None] - stars.x, at_y[:, None] - stars.y) / distance
+        apart += np.abs(at[:, None] - stars.depth)
+        field: Floats = scatter(at)[:, None] * scatter(stars.depth) * np.exp(-apart)
+        return PATCH_SEEING**2 + field
+
+    near = covariance(x, y, depth)
+    among = covariance(stars.x, stars.y, stars.depth) + np.diag(np.square(errors) + 1e-10)
     gain = np.linalg.solve(among, near.T).T
     width = gain @ deviation
-    prior = PATCH_SEEING**2 + curve.seeing**2
+    prior = PATCH_SEEING**2 + np.square(scatter(depth))
     variance = np.maximum(prior - (gain * near).sum(axis=1), 0)
     return (
         curve.share * np.exp(-width[:, None] * response),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
@@ -12,7 +13,7 @@ from tessera.astro.bits import NODATA, keywords
 from tessera.astro.planes import primary_bytes, read_coadd
 from tessera.astro.skymap import SkyMap, Window
 
-PLANES = {
+PLANES: dict[str, tuple[np.dtype[Any], float]] = {
     "IMAGE": (np.dtype(">f4"), np.nan),
     "MASK": (np.dtype("u1"), NODATA),
     "VARIANCE": (np.dtype(">f4"), np.nan),

@@ -27,6 +27,15 @@ LAG = 6
 """Greatest lag of the covariance, pixels. The Lanczos-3 kernel spans six pixels, so white noise
 resampled to a similar scale has none beyond five."""
 
+_FAR = tuple(
+    (dy, dx)
+    for dy in range(0, 15, 3)
+    for dx in range(-14, 15, 4)
+    if 9.5 < np.hypot(dy, dx) < 15 and (dy > 0 or dx > 0)
+)
+"""Lags at which neither resampling nor a point-spread function of five pixels correlates pixels:
+what is left there is an uneven sky."""
+
 _CLIP = 4.5
 """Normalised pixels farther than this from zero are left out: what the mask of sources missed."""
 
@@ -36,23 +45,25 @@ _LEAST = 2000
 
 @nb.njit(nogil=True, cache=True)
 def _lagged_sums(
-    normalised: Image, lag: int
+    normalised: Image, lags: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """Sum z(p) z(p + d) over the pairs that are both finite, for dy >= 0 and all dx."""
+    """Sum z(p) z(p + d) over the pairs that are both finite, for each lag (dy >= 0, dx)."""
     height, width = normalised.shape
-    sums = np.zeros((lag + 1, 2 * lag + 1))
-    counts = np.zeros((lag + 1, 2 * lag + 1), np.int64)
+    sums = np.zeros(len(lags))
+    counts = np.zeros(len(lags), np.int64)
     for y in range(height):
-        for x in range(lag, width - lag):
-            here = normalised[y, x]
-            if np.isnan(here):
+        for k in range(len(lags)):
+            dy, dx = lags[k]
+            if y + dy >= height:
                 continue
-            for dy in range(min(lag, height - 1 - y) + 1):
-                for k in range(2 * lag + 1):
-                    there = normalised[y + dy, x + k - lag]
-                    if not np.isnan(there):
-                        sums[dy, k] += here * there
-                        counts[dy, k] += 1
+            total, count = 0.0, 0
+            for x in range(max(0, -dx), min(width, width - dx)):
+                product = normalised[y, x] * normalised[y + dy, x + dx]
+                if not np.isnan(product):
+                    total += product
+                    count += 1
+            sums[k] += total
+            counts[k] += count
     return sums, counts
 
 
@@ -63,7 +74,7 @@ def white() -> Floats:
     return result
 
 
-def autocovariance(image: Image, variance: Image, blank: Mask) -> Floats:
+def autocovariance(image: Image, variance: Image, blank: Mask) -> tuple[Floats, float]:
     """Measure the covariance of the normalised sky at small lags.
 
     Parameters
@@ -77,23 +88,30 @@ def autocovariance(image: Image, variance: Image, blank: Mask) -> Floats:
 
     Returns
     -------
-    (2 LAG + 1, 2 LAG + 1) float64, symmetric about its centre, lag (dy, dx) at
-    ``[LAG + dy, LAG + dx]``. White noise of unit variance (1 at the centre, 0 elsewhere) if there
-    are too few blank pixels to tell.
+    covariance
+        (2 LAG + 1, 2 LAG + 1) float64, symmetric about its centre, lag (dy, dx) at
+        ``[LAG + dy, LAG + dx]``, without what follows.
+    unevenness
+        The covariance at lags of 10 to 15 pixels, not below 0: of a sky that was not taken off
+        evenly, the same for all pixels of a source.
+
+    White noise of unit variance (1 at the centre, 0 elsewhere) and 0 if there are too few blank
+    pixels to tell.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        normalised = image / np.sqrt(variance)
+        normalised = np.ascontiguousarray(image / np.sqrt(variance), np.float32)
         normalised[~blank | ~(np.abs(normalised) < _CLIP)] = np.nan
-    sums, counts = _lagged_sums(np.ascontiguousarray(normalised, np.float32), LAG)
+    near = [(0, dx) for dx in range(LAG + 1)]
+    near += [(dy, dx) for dy in range(1, LAG + 1) for dx in range(-LAG, LAG + 1)]
+    sums, counts = _lagged_sums(normalised, np.array([*near, *_FAR]))
     result = white()
     if counts.min() < _LEAST:
-        return result
-    half = sums / counts - np.nanmean(normalised, dtype=np.float64) ** 2
-    result[LAG:] = half
-    result[: LAG + 1] = half[::-1, ::-1]
-    # The lags of the row dy = 0 were measured in both directions, from nearly the same pairs.
-    result[LAG] = 0.5 * (half[0] + half[0, ::-1])
-    return result
+        return result, 0.0
+    values = sums / counts - np.nanmean(normalised, dtype=np.float64) ** 2
+    unevenness = max(float(np.median(values[len(near) :])), 0.0)
+    for (dy, dx), value in zip(near, values, strict=False):
+        result[LAG + dy, LAG + dx] = result[LAG - dy, LAG - dx] = value - unevenness
+    return result, unevenness
 
 
 def without_sources(covariance: Floats, kernel: npt.NDArray[np.floating]) -> Floats:

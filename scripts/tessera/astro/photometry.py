@@ -40,7 +40,7 @@ class Field:
     covariance
         Of the normalised sky, see `tessera.astro.noise.autocovariance`.
     sky_variance
-        Variance of the background that was subtracted, per pixel².
+        Variance that the pixels of a source have in common: of the sky that was subtracted.
     """
 
     image: Image

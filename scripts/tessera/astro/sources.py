@@ -58,6 +58,9 @@ _LEAST_LEVEL = 3.0
 _LEAST_SKY = 2000
 """Blank pixels below which a background is not measured."""
 
+_NOISE_BOX = 128
+"""Box in which the deviation of the filtered image is measured, pixels."""
+
 _NEAR = 2.0
 """Radius in units of the FWHM within which neighbours and missing pixels are counted."""
 
@@ -95,7 +98,7 @@ class Settings:
     threshold_sigma: float = 5.0
     purity: float = 0.99
     apertures: tuple[float, ...] = (0.75, 1.5, 3.0)
-    background_pixels: int = 128
+    background_pixels: int = 64
     deblend_contrast: float = 0.05
     kron_factor: float = 2.5
 
@@ -128,7 +131,13 @@ class _Look:
         clean = alone & ((self.around.core & spoilt) == 0)
         best = np.flatnonzero(growth.choose_stars(self.flux, self.variance, clean))
         best = np.sort(best[np.argsort(-self.flux[best, 0], kind="stable")][:_MOST_STARS])
-        return growth.star_curves(self.x[best], self.y[best], self.flux[best], self.variance[best])
+        return growth.star_curves(
+            self.x[best],
+            self.y[best],
+            self.around.n_images[best].astype(np.float64),
+            self.flux[best],
+            self.variance[best],
+        )
 
 
 def measure_patch(
@@ -177,14 +186,14 @@ def measure_patch(
     profile = growth.Moffat(max(_GUESS_ARCSEC / pixel_scale, 2.0), 3.0)
     _subtract_sky(clean, bad, settings.background_pixels)
     # A first look tells the noise and the point-spread function, the second uses them.
-    look = _look(clean, spread, bad, mask, nimage, profile, noise.white(), settings)
+    look = _look(clean, spread, bad, mask, nimage, profile, None, settings)
     stars = look.stars()
     if len(stars.x):
         fitted = growth.fit_moffat(growth.LADDER * profile.fwhm, *growth.middle_curve(stars))
         # Beyond that the apertures of the first look could not tell, and they were no stars.
         if 0.2 < fitted.fwhm / profile.fwhm < 4:
             profile = fitted
-    look = _look(clean, spread, bad, mask, nimage, profile, look.field.covariance, settings)
+    look = _look(clean, spread, bad, mask, nimage, profile, look, settings)
     stars = look.stars()
     facts = {
         "fwhm": profile.fwhm * pixel_scale,
@@ -264,7 +273,7 @@ def _look(
     mask: Bits,
     nimage: npt.NDArray[np.int16],
     profile: growth.Moffat,
-    covariance: Floats,
+    before: _Look | None,
     settings: Settings,
 ) -> _Look:
     """Detect with a filter, then measure sky and noise where nothing was found.
@@ -272,9 +281,10 @@ def _look(
     The sky's residue is subtracted from `clean` in place.
     """
     kernel = detect.moffat_kernel(profile.fwhm, profile.beta)
-    filtered = detect.matched_filter(
-        clean, spread, ~bad, kernel, noise.kernel_factor(covariance, kernel)
-    )
+    factor = noise.kernel_factor(before.field.covariance if before else noise.white(), kernel)
+    filtered = detect.matched_filter(clean, spread, ~bad, kernel, factor)
+    covered = _grown(before.field.segments > 0, 0.6 * profile.fwhm) | bad if before else bad
+    _level_noise(filtered, covered)
     found = detect.detect(filtered, detection_level(settings), settings.deblend_contrast)
     found, joined = detect.join_saturated(found, _grown((mask & bits.SAT) != 0, 1.5 * profile.fwhm))
     covered = _grown(found.segments > 0, 0.6 * profile.fwhm) | bad
@@ -282,19 +292,17 @@ def _look(
     peaks = detect.refine(filtered, found.y, found.x)
     del filtered
     _subtract_sky(clean, covered, settings.background_pixels)
-    covariance = noise.autocovariance(clean, spread, ~covered)
+    covariance, unevenness = noise.autocovariance(clean, spread, ~covered)
     covariance = noise.without_sources(covariance, kernel)
     blank = int(covered.size - covered.sum())
     typical = float(np.median(spread[~covered][::7])) if blank else 0.0
-    # The sky of a mesh cell is known from its blank pixels, all of whose noise is correlated alike.
-    cell = settings.background_pixels**2 * max(blank / covered.size, 0.05)
     field = photometry.Field(
         image=clean,
         variance=spread,
         bad=bad,
         segments=found.segments,
         covariance=covariance,
-        sky_variance=typical * max(float(covariance.sum()), 1.0) / cell,
+        sky_variance=unevenness * typical,
     )
     x, y, centred = photometry.centres(field, peaks[:, 1], peaks[:, 0], found.height, profile.fwhm)
     flux, var = photometry.circles(field, x, y, growth.LADDER * profile.fwhm)
@@ -308,6 +316,16 @@ def _subtract_sky(image: Image, covered: Mask, box: int) -> None:
     """Subtract the smooth part of the pixels that are not covered, in place."""
     if covered.sum() + _LEAST_SKY <= covered.size:
         sep.Background(image, mask=covered, bw=box, bh=box).subfrom(image)
+
+
+def _level_noise(filtered: Image, covered: Mask) -> None:
+    """Divide the filtered image by its own deviation where that is above 1, in place.
+
+    An uneven sky, and sources too faint to be told apart, make peaks that noise alone would not.
+    """
+    if covered.sum() + _LEAST_SKY <= covered.size:
+        mesh = sep.Background(filtered, mask=covered, bw=_NOISE_BOX, bh=_NOISE_BOX)
+        filtered /= np.maximum(mesh.rms(), 1)
 
 
 def _grown(region: Mask, radius: float) -> Mask:

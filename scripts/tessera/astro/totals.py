@@ -113,7 +113,7 @@ def finish(
         "stars": curve.stars,
         "fwhm": fwhm,
         "growth": dict(zip(growth.LADDER.tolist(), np.round(curve.share, 6).tolist(), strict=True)),
-        "seeing_scatter": curve.seeing,
+        "seeing_scatter": list(curve.seeing),
     }
 
 
@@ -130,7 +130,8 @@ def _complete(
     flux = table[[f"_flux_{k}" for k in steps]].to_numpy(np.float64)
     variance = table[[f"_variance_{k}" for k in steps]].to_numpy(np.float64)
     x, y = table["x"].to_numpy(), table["y"].to_numpy()
-    share, uncertain = growth.local_shares(curve, x, y, stars, _LIKE * unit)
+    depth = table["n_images"].to_numpy(np.float64)
+    share, uncertain = growth.local_shares(curve, x, y, depth, stars, _LIKE * unit)
     with np.errstate(all="ignore"):
         extended, sharp = _larger(flux, variance, share, uncertain)
         total, error = _point_total(flux, variance, share, uncertain)

@@ -55,7 +55,8 @@ def fault_of_wcs(header: Header) -> tuple[str, str] | None:
     if not celestial or kinds[0] != kinds[1] or kinds[0] not in PROJECTIONS:
         found = f"the projection is {types[0]}, {types[1]}"
         return found, f"convert it to equatorial {', '.join(PROJECTIONS)}"
-    numbers = [header[k] for k in header if not k.startswith(("CTYPE", "CUNIT", "CNAME", "RADE"))]
+    words = ("CTYPE", "CUNIT", "CNAME", "RADESYS", "RADECSYS")
+    numbers = [header[key] for key in header if not key.startswith(words)]
     if not all(isinstance(value, int | float) and np.isfinite(value) for value in numbers):
         return "the WCS holds a value that is not a number", remedy
     matrix = _matrix(header)
