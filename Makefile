@@ -58,12 +58,15 @@ format: $(READY)  ## put code into the house style
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile rules
 
-bench: $(READY)  ## measure against dipy and MRtrix; writes benchmarks/*/*.md
+bench: $(READY)  ## measure beside the peers (docs/develop.md); writes benchmarks/*/*.md
 	PYTHONPATH=scripts $(BIN)/python benchmarks/neuro/kernels.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/neuro/parity.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/neuro/pipeline.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/neuro/phantom.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/neuro/memory.py
+	PYTHONPATH=scripts $(BIN)/python benchmarks/astro/kernels.py
+	PYTHONPATH=scripts $(BIN)/python benchmarks/astro/survey.py
+	PYTHONPATH=scripts $(BIN)/python benchmarks/astro/memory.py
 
 dag docs: $(READY)  ## regenerate what is generated in the docs: graphs and the config's reference
 	PYTHONPATH=scripts $(BIN)/python scripts/render_docs.py

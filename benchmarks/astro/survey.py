@@ -174,7 +174,8 @@ def blank_sky(image: np.ndarray, blank: np.ndarray, cell: int = 8) -> tuple[floa
     whole = blank[:height, :width].reshape(height // cell, cell, width // cell, cell)
     means = cells.mean(axis=(1, 3))[whole.all(axis=(1, 3))]
     spread = 1.482602 * np.median(np.abs(means - np.median(means)))
-    return float(np.median(image[blank])), float(spread * cell)
+    kept = means[np.abs(means - np.median(means)) < 4 * spread]
+    return float(np.median(image[blank])), float(kept.std() * cell)
 
 
 def compare_coadds(folder: Path, truth: Table, noise: list[float]) -> dict[str, float]:
@@ -183,11 +184,11 @@ def compare_coadds(folder: Path, truth: Table, noise: list[float]) -> dict[str, 
         ours, mask, seen = (np.array(hdus[n].data) for n in ("IMAGE", "MASK", "NIMAGE"))
         header = hdus["IMAGE"].header
     theirs = fits.getdata(folder / "peers/coadd.fits")
-    blank = (mask & (FEW | NODATA) == 0) & (seen >= len(noise) - 1)
+    blank = (mask & (FEW | NODATA) == 0) & (seen >= len(noise))
     x, y = celestial_wcs(header).all_world2pix(truth["ra"], truth["dec"], 0)
     lasting = np.isin(np.asarray(truth["kind"]).astype(str), ["star", "galaxy"])
     for cx, cy, mag in zip(x[lasting], y[lasting], np.asarray(truth["mag"])[lasting], strict=True):
-        reach = int(12 + 8 * max(0.0, 24 - mag))
+        reach = int(8 + 3 * max(0.0, 25 - mag))
         box = np.s_[
             max(0, int(cy) - reach) : max(0, int(cy) + reach + 1),
             max(0, int(cx) - reach) : max(0, int(cx) + reach + 1),

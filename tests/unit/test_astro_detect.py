@@ -54,7 +54,7 @@ def test_blank_sky_has_unit_deviation(noise_map):
 def test_resampled_sky_has_unit_deviation():
     coadd = simulate(grid(500, 1000, 0, [5.0]), (500, 500), visits=5, seed=2)
     everywhere = np.ones(coadd.image.shape, bool)
-    covariance = noise.autocovariance(coadd.image, coadd.variance, everywhere)
+    covariance, _ = noise.autocovariance(coadd.image, coadd.variance, everywhere)
     factor = noise.kernel_factor(covariance, KERNEL)
     filtered = detect.matched_filter(coadd.image, coadd.variance, everywhere, KERNEL, factor)
     assert filtered[20:-20, 20:-20].std() == pytest.approx(1, abs=0.04)

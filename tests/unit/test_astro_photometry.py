@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import sep
 from photutils.aperture import CircularAperture, aperture_photometry
+from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
 from coadds import grid, simulate
@@ -295,7 +296,7 @@ def test_empty_patches():
     assert len(blank) == 0
     assert table.columns.tolist() == blank.columns.tolist()
     assert table.dtypes.tolist() == blank.dtypes.tolist()
-    for tiny in ((1, 30), (3, 5)):
+    for tiny in ((1, 30), (3, 5), (200, 200)):
         assert len(whole(np.zeros(tiny))[0]) == 0
     assert finish({}, {})[0] == {}
 
@@ -362,6 +363,25 @@ def test_a_sky_left_over_is_taken_off():
     difference = (tilted.flux - flat.flux) / flat.flux_err
     assert abs(difference.mean()) < 0.1
     assert difference.abs().max() < 0.5
+
+
+def test_a_corner_with_an_uneven_sky_is_not_full_of_sources(monkeypatch):
+    rng = np.random.default_rng(7)
+    stars = [(60.0 + 45 * i, 60.0 + 45 * j, 200.0) for i in range(12) for j in range(12)]
+    image = moffat((600, 600), *stars) + rng.normal(size=(600, 600))
+    clouds = gaussian_filter(rng.normal(size=(250, 250)), 6)
+    image[:250, :250] += 0.35 * clouds / clouds.std()
+
+    def false() -> int:
+        table, _, _ = whole(image)
+        away, _ = cKDTree(np.array(stars)[:, :2]).query(table[["x", "y"]])
+        assert (away < 1).sum() > 120
+        return int((away > 4).sum())
+
+    kept = false()
+    monkeypatch.setattr(sources, "_level_noise", lambda filtered, covered: None)
+    without = false()
+    assert kept <= 12 < 40 < without
 
 
 def test_crowded_fields_do_not_fail():

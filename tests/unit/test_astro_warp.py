@@ -14,7 +14,6 @@ from tessera.astro.warp import Planes, warp
 
 SHAPE = (230, 210)
 WINDOW = (-160, 150, -170, 155)
-RNG = np.random.default_rng(4)
 
 
 def make_wcs(kind="TAN", ra=0.0, dec=-5.0, scale=0.27, angle=0.0, parity=1, shift=(0.0, 0.0)):
@@ -44,6 +43,11 @@ def make_sky(ra=0.0, dec=-5.0, scale=0.27):
     header = make_wcs(ra=ra, dec=dec, scale=scale).to_header()
     header["CRPIX1"] = header["CRPIX2"] = 1.0
     return WCS(header)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(4)
 
 
 EXPOSURES = {
@@ -120,13 +124,13 @@ def brute_force(image, variance, sky, exposure, y, x):
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("name", EXPOSURES)
-def test_equals_brute_force(name, place):
+def test_equals_brute_force(name, place, rng):
     ra, dec = PLACES[place]
     sky, exposure = make_sky(ra, dec), make_wcs(ra=ra, dec=dec, **EXPOSURES[name])
-    image = RNG.normal(100, 10, SHAPE).astype(np.float32)
-    variance = RNG.uniform(50, 150, SHAPE).astype(np.float32)
+    image = rng.normal(100, 10, SHAPE).astype(np.float32)
+    variance = rng.uniform(50, 150, SHAPE).astype(np.float32)
     result = resample(image, exposure, sky=sky, variance=variance, scale=1.7)
-    y, x = RNG.integers(*WINDOW[:2], 600), RNG.integers(*WINDOW[2:], 600)
+    y, x = rng.integers(*WINDOW[:2], 600), rng.integers(*WINDOW[2:], 600)
     truth = brute_force(image, variance, sky, exposure, y, x)
     ours = [plane[y - WINDOW[0], x - WINDOW[2]] for plane in (result.image, result.variance)]
     assert np.isfinite(truth[0]).sum() > 100
@@ -138,9 +142,9 @@ def test_equals_brute_force(name, place):
 
 
 @pytest.mark.parametrize("name", EXPOSURES)
-def test_bilinear_equals_reproject(name):
+def test_bilinear_equals_reproject(name, rng):
     sky, exposure = make_sky(), make_wcs(**EXPOSURES[name])
-    image = RNG.normal(0, 1, SHAPE).astype(np.float32)
+    image = rng.normal(0, 1, SHAPE).astype(np.float32)
     ours = resample(image, exposure, kernel="bilinear").image
     target = sky.deepcopy()
     target.wcs.crpix = target.wcs.crpix - [WINDOW[2], WINDOW[0]]
@@ -189,11 +193,11 @@ def test_stars_keep_their_flux_and_place(name, fwhm):
         np.testing.assert_allclose(place, [b, a], atol=1e-3)
 
 
-def test_a_shift_by_whole_pixels_changes_nothing():
+def test_a_shift_by_whole_pixels_changes_nothing(rng):
     sky = make_sky()
     header = sky.to_header()
     header["CRPIX1"], header["CRPIX2"] = header["CRPIX1"] + 100, header["CRPIX2"] + 110
-    image = RNG.normal(0, 30, SHAPE).astype(np.float32)
+    image = rng.normal(0, 30, SHAPE).astype(np.float32)
     result = resample(image, WCS(header))
     y, x = -WINDOW[0] - 110, -WINDOW[2] - 100
     inner = slice(y + 3, y + SHAPE[0] - 4), slice(x + 3, x + SHAPE[1] - 4)
@@ -201,11 +205,11 @@ def test_a_shift_by_whole_pixels_changes_nothing():
     np.testing.assert_allclose(result.variance[inner], 1, rtol=1e-5)
 
 
-def test_variance_is_that_of_noise():
+def test_variance_is_that_of_noise(rng):
     exposure = make_wcs(**EXPOSURES["mirrored"])
     nodes = lattice(make_sky(), exposure, WINDOW)
     images = [
-        resample(RNG.normal(0, 3, SHAPE).astype(np.float32), exposure, nodes=nodes).image
+        resample(rng.normal(0, 3, SHAPE).astype(np.float32), exposure, nodes=nodes).image
         for _ in range(60)
     ]
     told = resample(images[0][: SHAPE[0], : SHAPE[1]] * 0, exposure,
@@ -266,20 +270,18 @@ def test_what_is_not_finite_stays_within_the_kernel(plane):
 @pytest.mark.parametrize(
     ("bit", "expected"), [(BAD, BAD), (SAT, SAT), (CR, CR), (EDGE, EDGE), (NODATA, BAD)]
 )
-def test_bits_follow_the_weight_of_unusable_pixels(bit, expected):
-    """Moved by half a pixel along x, taps have 0.02, 0.14, 0.61 of the weight on either side."""
+def test_bits_follow_the_weight_of_unusable_pixels(bit, expected, rng):
+    """Moved by half a pixel along x, taps have 0.015, 0.087, 0.397 of the weight on either side."""
     exposure = make_sky()
     exposure.wcs.crpix = [100.5, 101.0]
     mask = np.zeros(SHAPE, np.uint8)
     mask[100, 100] = bit
-    image = RNG.normal(0, 1, SHAPE).astype(np.float32)
+    image = rng.normal(0, 1, SHAPE).astype(np.float32)
     result = resample(image, exposure, sky=make_sky(), mask=mask)
     # The sky map's pixel (0, n) is at x = 99.5 + n of the exposure; rows meet.
     row = result.mask[-WINDOW[0], -WINDOW[2] - 4 : -WINDOW[2] + 6]
     weak, strong = INTERP, expected
-    assert row.tolist() == [0, 0, weak, weak, strong, strong, weak, weak, 0, 0] or row.tolist() == [
-        0, 0, weak, strong, strong, strong, strong, weak, 0, 0,
-    ]  # fmt: skip
+    assert row.tolist() == [0, 0, weak, weak, strong, strong, weak, weak, 0, 0]
     plain = resample(image, exposure, sky=make_sky())
     np.testing.assert_allclose(result.image, plain.image, rtol=1e-5, atol=1e-6)  # value still there
 

@@ -24,7 +24,7 @@ it is usable and was not clipped. There are three ways to clip:
 
     Simulated stars (Gaussian and Moffat, 3 to 6 pixels FWHM, +-30 % from visit to visit, S/N up to
     10,000) lose less than 1 mmag. What a star seen in one visit of 4 leaves in the co-add is below
-    the noise of an aperture. The noise of the sky rises by less than 0.2 %.
+    the noise of an aperture. The noise of the sky rises by less than 0.1 %.
 ``mean``
     Samples farther than sigma sample standard deviations from the mean of the samples left are
     dropped, in rounds (the protocol of Mehta et al. 2017). Of N samples none can be farther than

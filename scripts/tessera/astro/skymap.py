@@ -104,7 +104,7 @@ class SkyMap:
         stride = self.patch - self.overlap
         start = 0 if self.size else -(self.patch // 2)
         counts = self._counts()
-        names = []
+        names: list[list[str]] = []
         for vectors in borders:
             points = np.stack(wcs.all_world2pix(*celestial(vectors), 0), axis=-1)
             if not np.isfinite(points).all():

@@ -98,7 +98,7 @@ class Settings:
     threshold_sigma: float = 5.0
     purity: float = 0.99
     apertures: tuple[float, ...] = (0.75, 1.5, 3.0)
-    background_pixels: int = 64
+    background_pixels: int = 96
     deblend_contrast: float = 0.05
     kron_factor: float = 2.5
 
@@ -116,6 +116,7 @@ class _Look:
     found: detect.Detections
     joined: int
     blank: int
+    unevenness: float
     roughness: float
     x: Floats
     y: Floats
@@ -281,7 +282,10 @@ def _look(
     The sky's residue is subtracted from `clean` in place.
     """
     kernel = detect.moffat_kernel(profile.fwhm, profile.beta)
-    factor = noise.kernel_factor(before.field.covariance if before else noise.white(), kernel)
+    factor = 1.0
+    if before:
+        factor = noise.kernel_factor(before.field.covariance, kernel)
+        factor += before.unevenness * kernel.sum() ** 2 / np.square(kernel).sum()
     filtered = detect.matched_filter(clean, spread, ~bad, kernel, factor)
     covered = _grown(before.field.segments > 0, 0.6 * profile.fwhm) | bad if before else bad
     _level_noise(filtered, covered)
@@ -309,7 +313,7 @@ def _look(
     around = photometry.surroundings(
         field, mask, nimage, x, y, 0.5 * profile.fwhm, _NEAR * profile.fwhm
     )
-    return _Look(field, found, joined, blank, rough, x, y, centred, flux, var, around)
+    return _Look(field, found, joined, blank, unevenness, rough, x, y, centred, flux, var, around)
 
 
 def _subtract_sky(image: Image, covered: Mask, box: int) -> None:
@@ -319,13 +323,15 @@ def _subtract_sky(image: Image, covered: Mask, box: int) -> None:
 
 
 def _level_noise(filtered: Image, covered: Mask) -> None:
-    """Divide the filtered image by its own deviation where that is above 1, in place.
+    """Divide the filtered image by its deviation where that is above the patch's usual, in place.
 
-    An uneven sky, and sources too faint to be told apart, make peaks that noise alone would not.
+    Where few exposures or the edges of detectors meet, the sky is less even than elsewhere.
     """
     if covered.sum() + _LEAST_SKY <= covered.size:
-        mesh = sep.Background(filtered, mask=covered, bw=_NOISE_BOX, bh=_NOISE_BOX)
-        filtered /= np.maximum(mesh.rms(), 1)
+        mesh = sep.Background(filtered, mask=covered, bw=_NOISE_BOX, bh=_NOISE_BOX).rms()
+        usual = np.median(mesh[~covered])
+        if usual > 0:
+            filtered /= np.maximum(mesh / usual, 1)
 
 
 def _grown(region: Mask, radius: float) -> Mask:

@@ -10,7 +10,8 @@ The sampled Lanczos-3 kernel, even with its sum set to 1, moves a star by up to 
 depending on the fraction of a pixel by which it is shifted, as its first and third moments are not
 0. Here its weights are altered by the least amount (in the sum of squares; 0.0084 at most) that
 lets it reproduce cubic polynomials. A Gaussian star of 3.5 to 6 pixels FWHM then stays in place to
-1.5e-4 pixels instead of 1e-2; sharpness and noise are those of Lanczos-3.
+a few 1e-4 pixels instead of 1e-2 and keeps its counts to 0.1 mmag instead of 2 mmag; sharpness and
+noise are those of Lanczos-3.
 """
 
 from __future__ import annotations
