@@ -22,7 +22,7 @@ LIBRARY = [
         "nifti", "page", "sheets", "tiles", "verdict",
         "astro/__init__", "astro/bits", "astro/catalogue", "astro/charts", "astro/clean",
         "astro/clip", "astro/coadd", "astro/cosmics", "astro/detect", "astro/exposure",
-        "astro/growth", "astro/index", "astro/lattice", "astro/mosaic", "astro/noise",
+        "astro/growth", "astro/index", "astro/lattice", "astro/medians", "astro/mosaic", "astro/noise",
         "astro/photometry", "astro/pictures", "astro/plan", "astro/planes", "astro/quality",
         "astro/repair", "astro/scene", "astro/score", "astro/skymap", "astro/sources",
         "astro/survey", "astro/survey_page", "astro/thumbnail", "astro/totals", "astro/toy",
@@ -58,8 +58,15 @@ HOUSE = house()
 sys.path.insert(0, str(HOUSE / "scripts"))
 # Scripts find the library through this variable: unlike PYTHONPATH it reaches conda environments.
 os.environ.update(TESSERA_LIBRARY=str(HOUSE / "scripts"))
-# Compiled kernels are kept in one place per run, wherever the checkout may be written to or not.
-os.environ.setdefault("NUMBA_CACHE_DIR", os.path.abspath(".snakemake/numba"))
+# Compiled kernels are kept in one place per run, wherever the checkout may be written to or not,
+# and per state of the library: numba looks for changes in a kernel's own file only, not in those
+# from which that takes constants and other kernels.
+STATE = hashlib.sha256()
+for source in sorted((HOUSE / "scripts" / "tessera").rglob("*.py")):
+    STATE.update(source.read_bytes())
+os.environ.setdefault(
+    "NUMBA_CACHE_DIR", os.path.abspath(f".snakemake/numba/{STATE.hexdigest()[:16]}")
+)
 
 from tessera.alive import RUN, hold
 from tessera.config import load_schema, validate_config

@@ -188,7 +188,7 @@ def compare_coadds(folder: Path, truth: Table, noise: list[float]) -> dict[str, 
     x, y = celestial_wcs(header).all_world2pix(truth["ra"], truth["dec"], 0)
     lasting = np.isin(np.asarray(truth["kind"]).astype(str), ["star", "galaxy"])
     for cx, cy, mag in zip(x[lasting], y[lasting], np.asarray(truth["mag"])[lasting], strict=True):
-        reach = int(8 + 3 * max(0.0, 25 - mag))
+        reach = int(12 + 8 * max(0.0, 24 - mag))
         box = np.s_[
             max(0, int(cy) - reach) : max(0, int(cy) + reach + 1),
             max(0, int(cx) - reach) : max(0, int(cx) + reach + 1),

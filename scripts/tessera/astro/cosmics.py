@@ -30,6 +30,8 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from tessera.astro.medians import median7, middle5, middle7, middle9, row_medians7
+
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
@@ -188,7 +190,7 @@ def _grow(s: Any, state: Any, seeds: Any, low: Any) -> Any:
         y, x = divmod(p, nx)
         if state[y, x] & (FOUND | BLOCKED) or not s[y, x] > low or not _inside(s, y, x):
             continue
-        if s[y, x] - _median7(s, y, x) > low:
+        if s[y, x] - median7(s, y, x) > low:
             state[y, x] |= FOUND
             new.append(p)
     return new
@@ -199,7 +201,7 @@ def _judge(image: Any, variance: Any, s: Any, state: Any, y: Any, x: Any, limits
     """Set the bits CANDIDATE and SEED of a pixel, at least 3 from the edge, with s > sigclip."""
     if state[y, x] & BLOCKED:
         return
-    sharp = s[y, x] - _median7(s, y, x)
+    sharp = s[y, x] - median7(s, y, x)
     if not sharp > limits[0]:
         return
     state[y, x] |= CANDIDATE
@@ -290,15 +292,15 @@ def _significance(image: Any, variance: Any) -> Any:
     ring = np.empty((7, nx - 2 * _BORDER), np.float32)
     smooth = np.empty(nx, np.float32)
     for y in range(2 * _BORDER):
-        _row_medians7(variance[y], ring[y])
+        row_medians7(variance[y], ring[y])
     for y in range(ny):
         smooth[:] = variance[y]
         if _BORDER <= y < ny - _BORDER:
-            _row_medians7(variance[y + _BORDER], ring[(y + _BORDER) % 7])
+            row_medians7(variance[y + _BORDER], ring[(y + _BORDER) % 7])
             a, b, c, d, e, f, g = ring[0], ring[1], ring[2], ring[3], ring[4], ring[5], ring[6]
             inner = smooth[_BORDER : nx - _BORDER]
             for i in range(len(inner)):
-                inner[i] = _middle7(a[i], b[i], c[i], d[i], e[i], f[i], g[i])
+                inner[i] = middle7(a[i], b[i], c[i], d[i], e[i], f[i], g[i])
         row = s[y]
         if 0 < y < ny - 1:
             above, here, below = image[y - 1], image[y], image[y + 1]
@@ -365,7 +367,7 @@ def _laplacian(image: Any, y: Any, x: Any) -> Any:
 @nb.njit(nogil=True, cache=True)
 def _noise(variance: Any, y: Any, x: Any) -> Any:
     """Noise that a pixel would have without a cosmic ray."""
-    smooth = _median7(variance, y, x) if _inside(variance, y, x) else variance[y, x]
+    smooth = median7(variance, y, x) if _inside(variance, y, x) else variance[y, x]
     return np.sqrt(max(smooth, _LEAST_VARIANCE))
 
 
@@ -386,76 +388,21 @@ def _fine_structure(image: Any, y: Any, x: Any) -> Any:
         row = image[j, left - 2 : right + 2]
         out = across[j - y + 6]
         for i in range(width):
-            out[i] = _middle5(row[i], row[i + 1], row[i + 2], row[i + 3], row[i + 4])
+            out[i] = middle5(row[i], row[i + 1], row[i + 2], row[i + 3], row[i + 4])
     for j in range(max(y - 4, 2), min(y + 5, ny - 2)):
         out = fine[j - y + 4, left - x + 4 :]
         k = j - y + 4
         a, b, c, d, e = across[k], across[k + 1], across[k + 2], across[k + 3], across[k + 4]
         for i in range(width):
-            out[i] = _middle5(a[i], b[i], c[i], d[i], e[i])
+            out[i] = middle5(a[i], b[i], c[i], d[i], e[i])
     m = np.empty(9, np.float32)
     for j in range(9):
         r = fine[j]
-        m[j] = _middle9(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8])
-    return fine[4, 4] - _middle9(m[0], m[1], m[2], m[3], m[4], m[5], m[6], m[7], m[8])
+        m[j] = middle9(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8])
+    return fine[4, 4] - middle9(m[0], m[1], m[2], m[3], m[4], m[5], m[6], m[7], m[8])
 
 
 @nb.njit(nogil=True, cache=True)
 def _inside(plane: Any, y: Any, x: Any) -> Any:
     ny, nx = plane.shape
     return _BORDER <= y < ny - _BORDER and _BORDER <= x < nx - _BORDER
-
-
-@nb.njit(nogil=True, cache=True)
-def _median7(plane: Any, y: Any, x: Any) -> Any:
-    """Separable 7 x 7 median (of rows, then of their medians) at least 3 from the edge."""
-    return _middle7(
-        _row_median7(plane[y - 3], x),
-        _row_median7(plane[y - 2], x),
-        _row_median7(plane[y - 1], x),
-        _row_median7(plane[y], x),
-        _row_median7(plane[y + 1], x),
-        _row_median7(plane[y + 2], x),
-        _row_median7(plane[y + 3], x),
-    )
-
-
-@nb.njit(nogil=True, cache=True)
-def _row_median7(row: Any, x: Any) -> Any:
-    """Median of 7 around the middle one."""
-    return _middle7(row[x - 3], row[x - 2], row[x - 1], row[x], row[x + 1], row[x + 2], row[x + 3])
-
-
-@nb.njit(nogil=True, cache=True)
-def _row_medians7(row: Any, out: Any) -> None:
-    """Take the running median of 7; ``out`` is shorter than the row by 6."""
-    for i in range(len(out)):
-        out[i] = _row_median7(row, i + 3)
-
-
-@nb.njit(nogil=True, cache=True)
-def _middle3(a: Any, b: Any, c: Any) -> Any:
-    return max(min(a, b), min(max(a, b), c))
-
-
-@nb.njit(nogil=True, cache=True)
-def _middle5(a: Any, b: Any, c: Any, d: Any, e: Any) -> Any:
-    """Median of 5: neither end of the first four can be it."""
-    return _middle3(max(min(a, b), min(c, d)), min(max(a, b), max(c, d)), e)
-
-
-@nb.njit(nogil=True, cache=True)
-def _middle7(a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any) -> Any:
-    """Median of 7: neither end of the first five can be it."""
-    least, most = min(min(a, b), min(c, d)), max(max(a, b), max(c, d))
-    second, third = max(min(a, b), min(c, d)), min(max(a, b), max(c, d))
-    return _middle5(second, third, max(least, min(e, most)), f, g)
-
-
-@nb.njit(nogil=True, cache=True)
-def _middle9(a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any, i: Any) -> Any:
-    """Median of 9 from that of the triples' least, middle and greatest (Smith, XCell 23)."""
-    least = max(min(a, b, c), min(d, e, f), min(g, h, i))
-    middle = _middle3(_middle3(a, b, c), _middle3(d, e, f), _middle3(g, h, i))
-    most = min(max(a, b, c), max(d, e, f), max(g, h, i))
-    return _middle3(least, middle, most)

