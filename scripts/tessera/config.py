@@ -329,7 +329,9 @@ def _expected(schema: Schema, unit: str) -> str:
         case "boolean":
             return "true or false"
         case "array":
-            limits = ["not empty"] if schema.get("minItems") else []
+            least, most = schema.get("minItems"), schema.get("maxItems")
+            limits = [f"{least} entries"] if least and least == most else []
+            limits += ["not empty"] if least and not limits else []
             limits += ["no repeats"] if schema.get("uniqueItems") else []
             suffix = f" ({', '.join(limits)})" if limits else ""
             return f"a list{suffix}, each entry {expectation(schema['items'])}"

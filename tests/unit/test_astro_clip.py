@@ -328,3 +328,17 @@ def test_what_does_not_fit_is_refused():
         stack(image, clip="median")
     with pytest.raises(ValueError, match="stack of shape"):
         stack(np.zeros((0, 4, 4)))
+
+
+@pytest.mark.parametrize("bit", [BAD, CR, EDGE, SAT])
+def test_only_saturated_pixels_are_made_do_with(bit):
+    mask = np.full((4, 5, 5), bit, np.uint8)
+    image, variance, bits, nimage = stack(np.full((4, 5, 5), 7.0), mask=mask)
+    assert (nimage == 0).all()
+    if bit == SAT:
+        assert (image == 7).all()
+        assert (bits & SAT).all()
+    else:
+        assert np.isnan(image).all()
+        assert np.isnan(variance).all()
+        assert (bits == NODATA).all()

@@ -67,12 +67,18 @@ def test_contract_of_defaults():
         },
         "warp": {"kernel": "lanczos3"},
         "coadd": {"clip": "varmedian", "sigma": 3, "iterations": 2},
-        "detect": DEFAULTS["astro"]["detect"],
+        "detect": {
+            "threshold_sigma": 5,
+            "purity": 0.99,
+            "apertures": [0.75, 1.5, 3.0],
+            "background_pixels": 96,
+            "deblend_contrast": 0.05,
+            "kron_factor": 2.5,
+        },
         "reference_catalogue": None,
         "granularity": "visit",
         "strict": False,
     }
-    assert DEFAULTS["astro"]["detect"]["threshold_sigma"] == 5
     top = {key: DEFAULTS[key] for key in ("pipelines", "seed", "threads", "memory_mb")}
     assert top == {"pipelines": ["neuro"], "seed": 1, "threads": 2, "memory_mb": 1100}
 

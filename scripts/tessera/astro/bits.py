@@ -24,7 +24,7 @@ NAMES = {
 """Name to value; the first five have the numbers that the LSST pipelines give them."""
 
 MEANINGS = {
-    "BAD": "defective or not finite in the exposure; in a co-add: in every exposure",
+    "BAD": "defective or not finite",
     "SAT": "saturated; in a co-add: in an exposure that was left out for it",
     "INTERP": "value or a part of it was interpolated from neighbours",
     "CR": "cosmic ray",

@@ -42,7 +42,7 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from tessera.astro.bits import CLIPPED, FEW, INTERP, NODATA, SAT, UNUSABLE
+from tessera.astro.bits import CLIPPED, EDGE, FEW, INTERP, NODATA, SAT, UNUSABLE
 
 Floats = npt.NDArray[np.float32]
 Bits = npt.NDArray[np.uint8]
@@ -99,8 +99,8 @@ def coadd_stack(
     Returns
     -------
     image, variance
-        (Y, X) float32. Where every sample is unusable (the core of a saturated star, say), it is
-        the mean of those that are finite; NaN where there is none.
+        (Y, X) float32. Where every sample is unusable it is the mean of the saturated ones, if
+        there are any; NaN otherwise.
     mask
         (Y, X) uint8. CLIPPED: an outlier was dropped. FEW: fewer than three usable samples.
         SAT: a sample was left out for it. INTERP: a sample that was used has it. NODATA: no value.
@@ -434,13 +434,17 @@ def _combine(image, variance, mask, state, weights):  # type: ignore[no-untyped-
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
 def _make_do(image, variance, mask, state, weights, bits):  # type: ignore[no-untyped-def]
-    """Combine a pixel without good samples: those of skirts, else those that are unusable."""
+    """Combine a pixel without good samples: those of skirts, else those that are saturated.
+
+    So bright stars have no holes. What is defective or a cosmic ray in every visit is no data.
+    """
     skirts = 0
     for n in range(state.size):
         skirts += state[n] == _SKIRT
     weight, total, spread = 0.0, 0.0, 0.0
     for n in range(state.size):
-        wanted = state[n] == _SKIRT if skirts else not mask[n] & NODATA
+        saturated = mask[n] & SAT and not mask[n] & (NODATA | EDGE)
+        wanted = state[n] == _SKIRT if skirts else saturated
         if wanted and np.isfinite(image[n]) and np.isfinite(variance[n]):
             weight += weights[n]
             total += weights[n] * image[n]
