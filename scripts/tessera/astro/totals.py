@@ -21,6 +21,10 @@ Flags = npt.NDArray[np.bool_]
 _LIKE = 40.0
 """Correlation length of the FWHM over a patch, in units of the FWHM."""
 
+_MORE = 1.5
+"""Peaks of noise found in simulated surveys over those that the theory of an even Gaussian field
+predicts: sources too faint to be found and the residue of the sky add to it."""
+
 _EXTENDED_SIGMA = 3.0
 _SHARP_SIGMA = 5.0
 _EXTENDED_LEAST = 0.03
