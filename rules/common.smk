@@ -120,7 +120,8 @@ def closing_words(first):
         if not quarantine.exists():
             continue
         rows = quarantine.read_text(encoding="utf-8").splitlines()[1:]
-        aside = sorted({" ".join(filter("n/a".__ne__, row.split("\t")[:2])) for row in rows})
+        names = [[cell for cell in row.split("\t")[:2] if cell not in ("", "n/a")] for row in rows]
+        aside = sorted({" ".join(name) for name in names})
         told = f"; set aside: {', '.join(aside)} (reasons in {quarantine})" if aside else ""
         lines.append(f"{word}: {folder}{told}")
         if strays := STRAYS[word](folder):

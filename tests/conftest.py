@@ -27,6 +27,12 @@ def reference_data(request: pytest.FixtureRequest) -> Path:
     return Path(folder)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Compile kernels once for all runs of the session, not once per folder."""
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(tmp_path_factory.mktemp("numba")))
+
+
 @pytest.fixture
 def house(tmp_path: Path) -> House:
     return House(copy_house(tmp_path / "house"))

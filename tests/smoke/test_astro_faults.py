@@ -68,9 +68,9 @@ def test_a_new_visit_reruns_only_the_patches_that_it_touches(
     shutil.copy(folder / "toy/astro/data/v01.fits", new)
     with fits.open(new, mode="update") as hdus:
         for hdu in hdus[1:]:
-            if hdu.name == "IMAGE":  # 520 pixels to the west and to the south: one patch is left
-                hdu.header["CRVAL1"] -= 520 * 0.27 / 3600
-                hdu.header["CRVAL2"] -= 520 * 0.27 / 3600
+            if hdu.name == "IMAGE":  # 900 pixels to the west and to the south
+                hdu.header["CRVAL1"] -= 900 * 0.27 / 3600
+                hdu.header["CRVAL2"] -= 900 * 0.27 / 3600
     sheet = folder / SHEET
     sheet.write_text(sheet.read_text() + "v09\tdata/v09.fits\n")
     planned = plan(folder, ["astro"])
