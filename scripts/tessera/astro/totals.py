@@ -21,7 +21,7 @@ Flags = npt.NDArray[np.bool_]
 _LIKE = 40.0
 """Correlation length of the FWHM over a patch, in units of the FWHM."""
 
-_MORE = 1.5
+_MORE = 2.0
 """Peaks of noise found in simulated surveys over those that the theory of an even Gaussian field
 predicts: sources too faint to be found and the residue of the sky add to it."""
 
