@@ -47,7 +47,7 @@ rule astro_index:
     priority: 100
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 500 * attempt,
+        mem_mb=lambda wildcards, attempt: 300 * attempt,
         runtime=lambda wildcards, attempt: 10 * attempt,
     params:
         visits=lambda wildcards: survey.visits,
@@ -252,7 +252,7 @@ rule astro_catalogue:
         "<benchmarks>/astro/catalogue.jsonl"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        mem_mb=lambda wildcards, attempt: 600 * attempt,
         runtime=lambda wildcards, attempt: 20 * attempt,
     params:
         windows=survey.windows,
@@ -353,7 +353,7 @@ rule astro_qc:
         "<benchmarks>/astro/qc.jsonl"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 700 * attempt,
+        mem_mb=lambda wildcards, attempt: 550 * attempt,
         runtime=lambda wildcards, attempt: 20 * attempt,
     params:
         windows=survey.windows,
