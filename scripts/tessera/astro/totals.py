@@ -21,7 +21,7 @@ Flags = npt.NDArray[np.bool_]
 _LIKE = 40.0
 """Correlation length of the FWHM over a patch, in units of the FWHM."""
 
-_MORE = 2.0
+_MORE = 1.5
 """Peaks of noise found in simulated surveys over those that the theory of an even Gaussian field
 predicts: sources too faint to be found and the residue of the sky add to it."""
 
@@ -52,7 +52,7 @@ def pooled_level(
             detect.noise_peaks(levels, fact["roughness"], fact["sky_pixels"])
             for _, fact in sorted(facts.items())
         ]
-        return np.asarray(sum(each, np.zeros_like(levels)))
+        return np.asarray(_MORE * sum(each, np.zeros_like(levels)))
 
     levels = np.arange(detection_level(settings), 8.0, 0.01)
     found = len(significance) - np.searchsorted(np.sort(significance), levels)
