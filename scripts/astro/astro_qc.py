@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from tessera.astro.accounting import quarantine, quarantine_tsv
 from tessera.astro.catalogue import read_reference
 from tessera.astro.exposure import write_facts
-from tessera.astro.quality import compare_with, quality, quarantine, quarantine_tsv
+from tessera.astro.quality import compare_with, quality
 from tessera.astro.skymap import make_skymap
 from tessera.errors import InputError, Problem
 from tessera.job import Job, atomic

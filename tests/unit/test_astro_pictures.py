@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 from tessera.astro import bits
+from tessera.astro.accounting import quarantine
 from tessera.astro.charts import number_counts, residuals_picture
 from tessera.astro.pictures import coadd_picture, exposure_picture, mosaic_picture, notice_picture
-from tessera.astro.quality import Comparison, match, quality, quarantine
+from tessera.astro.quality import Comparison, match, quality
 from tessera.astro.survey_page import survey_page
 from tessera.figures import BLUE, ORANGE, VERMILION
 

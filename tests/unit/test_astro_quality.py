@@ -11,6 +11,7 @@ import pytest
 from astropy.coordinates import SkyCoord, match_coordinates_sky
 from astropy.wcs import WCS
 
+from tessera.astro.accounting import quarantine, quarantine_tsv
 from tessera.astro.quality import (
     BRIGHT_SNR,
     Comparison,
@@ -18,8 +19,6 @@ from tessera.astro.quality import (
     depth,
     match,
     quality,
-    quarantine,
-    quarantine_tsv,
     robust,
 )
 from tessera.astro.sources import FLAGS

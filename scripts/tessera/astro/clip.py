@@ -42,7 +42,8 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from tessera.astro.bits import CLIPPED, EDGE, FEW, INTERP, NODATA, SAT, UNUSABLE
+from tessera.astro.bits import UNUSABLE
+from tessera.astro.combine import DOUBTFUL, GOOD, OUTLIER, SKIRT, UNUSED, combine
 
 Floats = npt.NDArray[np.float32]
 Bits = npt.NDArray[np.uint8]
@@ -63,7 +64,6 @@ MARGIN = _BRIGHT + _NEAR + _REACH
 
 _FLOOR, _UNKNOWN = 0.15, 0.3  # A_i at the median seeing; where the seeing is not known
 _COLUMNS = 64  # pixels whose samples are gathered at a time
-_UNUSED, _GOOD, _OUTLIER, _SKIRT, _DOUBTFUL = 0, 1, 2, 3, 4  # states of a sample
 
 
 def coadd_stack(
@@ -143,7 +143,7 @@ def coadd_stack(
             seeing, order[:known], sigma, iterations,
         )  # fmt: skip
         _judge_clusters(state)
-    return _combine(image, variance, mask, state, weights)
+    return combine(image, variance, mask, state, weights)
 
 
 @nb.njit(nogil=True, cache=True)
@@ -157,7 +157,7 @@ def _select(image, variance, mask, state):  # type: ignore[no-untyped-def]
                     and np.isfinite(image[n, y, x])
                     and np.isfinite(variance[n, y, x])
                 )
-                state[n, y, x] = _GOOD if good else _UNUSED
+                state[n, y, x] = GOOD if good else UNUSED
 
 
 @nb.njit(nogil=True, cache=True)
@@ -218,7 +218,7 @@ def _medians(image, variance, state):  # type: ignore[no-untyped-def]
             density[:] = 0
             for n in range(count):
                 for c in range(columns):
-                    if state[n, y, start + c] == _GOOD:
+                    if state[n, y, start + c] == GOOD:
                         gathered[c, filled[c]] = image[n, y, start + c]
                         filled[c] += 1
                         density[c] += 1 / np.sqrt(np.float64(variance[n, y, start + c]))
@@ -263,10 +263,10 @@ def _clip_median(  # type: ignore[no-untyped-def]
         suspects[:] = False
         for n in range(count):
             for x in range(width):
-                usable[x] += state[n, y, x] == _GOOD
+                usable[x] += state[n, y, x] == GOOD
                 excess = abs(image[n, y, x] - median[y, x]) - _FLOOR * brightest[y, x]
                 limit = sigma * sigma * (variance[n, y, x] + spread[y, x])
-                suspects[x] |= (excess > 0) & (excess * excess > limit) & (state[n, y, x] == _GOOD)
+                suspects[x] |= (excess > 0) & (excess * excess > limit) & (state[n, y, x] == GOOD)
         for x in range(width):
             if suspects[x] and usable[x] >= 3:
                 _clip_pixel(
@@ -287,8 +287,8 @@ def _clip_pixel(  # type: ignore[no-untyped-def]
         left, clipped = 0, 0
         density = 0.0
         for n in range(image.size):
-            found[n] = _GOOD
-            if state[n] != _GOOD:
+            found[n] = GOOD
+            if state[n] != GOOD:
                 continue
             tolerated = _UNKNOWN
             if seeing[n] > 0:
@@ -297,7 +297,7 @@ def _clip_pixel(  # type: ignore[no-untyped-def]
             excess = abs(image[n] - median) - tolerated * brightest
             limit = sigma * np.sqrt(variance[n] + spread)
             if excess > limit:
-                found[n] = _OUTLIER if excess > _LONE * limit else _DOUBTFUL
+                found[n] = OUTLIER if excess > _LONE * limit else DOUBTFUL
                 clipped += 1
             else:
                 samples[left] = image[n]
@@ -306,7 +306,7 @@ def _clip_pixel(  # type: ignore[no-untyped-def]
         if not clipped or not left:
             return  # two camps, and the median between them: none can be told to be wrong
         for n in range(image.size):
-            if found[n] != _GOOD:
+            if found[n] != GOOD:
                 state[n] = found[n]
         if left < 3:
             return
@@ -322,10 +322,10 @@ def _usual_seeing(state, seeing, order):  # type: ignore[no-untyped-def]
     """
     total = 0
     for n in order:
-        total += state[n] == _GOOD
+        total += state[n] == GOOD
     passed, peak = 0, 0.0
     for n in order:
-        if state[n] == _GOOD:
+        if state[n] == GOOD:
             if passed == (total - 1) // 2:
                 peak += 0.5 / seeing[n] ** 2
             if passed == total // 2:
@@ -341,25 +341,25 @@ def _judge_clusters(state):  # type: ignore[no-untyped-def]
     for n in range(count):
         for y in range(height):
             for x in range(width):
-                if state[n, y, x] != _OUTLIER and state[n, y, x] != _DOUBTFUL:
+                if state[n, y, x] != OUTLIER and state[n, y, x] != DOUBTFUL:
                     continue
                 cluster = 0
                 for j in range(max(0, y - _NEAR), min(height, y + _NEAR + 1)):
                     for i in range(max(0, x - _NEAR), min(width, x + _NEAR + 1)):
-                        cluster += state[n, j, i] == _OUTLIER or state[n, j, i] == _DOUBTFUL
+                        cluster += state[n, j, i] == OUTLIER or state[n, j, i] == DOUBTFUL
                 if cluster < _CLUSTER:
                     continue
                 for j in range(max(0, y - _REACH), min(height, y + _REACH + 1)):
                     for i in range(max(0, x - _REACH), min(width, x + _REACH + 1)):
                         if (j - y) ** 2 + (i - x) ** 2 <= _REACH * (_REACH + 1):
-                            if state[n, j, i] == _GOOD:
-                                state[n, j, i] = _SKIRT
-                            elif state[n, j, i] == _DOUBTFUL:
-                                state[n, j, i] = _OUTLIER
+                            if state[n, j, i] == GOOD:
+                                state[n, j, i] = SKIRT
+                            elif state[n, j, i] == DOUBTFUL:
+                                state[n, j, i] = OUTLIER
         for y in range(height):
             for x in range(width):
-                if state[n, y, x] == _DOUBTFUL:
-                    state[n, y, x] = _GOOD
+                if state[n, y, x] == DOUBTFUL:
+                    state[n, y, x] = GOOD
 
 
 @nb.njit(nogil=True, cache=True)
@@ -371,85 +371,20 @@ def _clip_mean(image, state, sigma, iterations):  # type: ignore[no-untyped-def]
             for _ in range(iterations):
                 left, total = 0, 0.0
                 for n in range(count):
-                    if state[n, y, x] == _GOOD:
+                    if state[n, y, x] == GOOD:
                         left += 1
                         total += image[n, y, x]
                 if left < 3:
                     break
                 mean, squares = total / left, 0.0
                 for n in range(count):
-                    if state[n, y, x] == _GOOD:
+                    if state[n, y, x] == GOOD:
                         squares += (image[n, y, x] - mean) ** 2
                 limit = sigma * np.sqrt(squares / (left - 1))
                 clipped = False
                 for n in range(count):
-                    if state[n, y, x] == _GOOD and abs(image[n, y, x] - mean) > limit:
-                        state[n, y, x] = _OUTLIER
+                    if state[n, y, x] == GOOD and abs(image[n, y, x] - mean) > limit:
+                        state[n, y, x] = OUTLIER
                         clipped = True
                 if not clipped:
                     break
-
-
-@nb.njit(nogil=True, cache=True, error_model="numpy")
-def _combine(image, variance, mask, state, weights):  # type: ignore[no-untyped-def]
-    """Weighted means of what is left, and what there is to say about each pixel."""
-    count, height, width = image.shape
-    result = np.empty((height, width), np.float32), np.empty((height, width), np.float32)
-    bits, nimage = np.zeros((height, width), np.uint8), np.empty((height, width), np.int16)
-    weight, total, spread = np.empty(width), np.empty(width), np.empty(width)
-    used, dropped = np.empty(width, np.int32), np.empty(width, np.int32)
-    for y in range(height):
-        weight[:] = 0
-        total[:] = 0
-        spread[:] = 0
-        used[:] = 0
-        dropped[:] = 0
-        for n in range(count):
-            for x in range(width):
-                good = state[n, y, x] == _GOOD
-                w = weights[n] if good else 0.0
-                weight[x] += w
-                total[x] += w * (image[n, y, x] if good else 0.0)
-                spread[x] += w * w * (variance[n, y, x] if good else 0.0)
-                used[x] += good
-                dropped[x] += state[n, y, x] > _GOOD
-                seen = mask[n, y, x]
-                bits[y, x] |= seen & (INTERP if good else SAT if not seen & NODATA else 0)
-        for x in range(width):
-            if used[x] + dropped[x] < 3:
-                bits[y, x] |= FEW
-            if dropped[x]:
-                bits[y, x] |= CLIPPED
-            if used[x]:
-                result[0][y, x] = total[x] / weight[x]
-                result[1][y, x] = spread[x] / weight[x] ** 2
-                nimage[y, x] = used[x]
-            else:
-                result[0][y, x], result[1][y, x], bits[y, x], nimage[y, x] = _make_do(
-                    image[:, y, x], variance[:, y, x], mask[:, y, x], state[:, y, x],
-                    weights, bits[y, x],
-                )  # fmt: skip
-    return result[0], result[1], bits, nimage
-
-
-@nb.njit(nogil=True, cache=True, error_model="numpy")
-def _make_do(image, variance, mask, state, weights, bits):  # type: ignore[no-untyped-def]
-    """Combine a pixel without good samples: those of skirts, else those that are saturated.
-
-    So bright stars have no holes. What is defective or a cosmic ray in every visit is no data.
-    """
-    skirts = 0
-    for n in range(state.size):
-        skirts += state[n] == _SKIRT
-    weight, total, spread = 0.0, 0.0, 0.0
-    for n in range(state.size):
-        saturated = mask[n] & SAT and not mask[n] & (NODATA | EDGE)
-        wanted = state[n] == _SKIRT if skirts else saturated
-        if wanted and np.isfinite(image[n]) and np.isfinite(variance[n]):
-            weight += weights[n]
-            total += weights[n] * image[n]
-            spread += weights[n] ** 2 * variance[n]
-            bits |= mask[n] & (UNUSABLE | INTERP)
-    if weight == 0:
-        return np.float32(np.nan), np.float32(np.nan), np.uint8(NODATA), 0
-    return np.float32(total / weight), np.float32(spread / weight**2), bits, skirts
