@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from tessera.astro.planes import (
 from tessera.astro.skymap import SkyMap
 from tessera.astro.visits import read_visit
 from tessera.errors import InputError
+from tools import ROOT
 
 
 def first(path: Path) -> dict:
@@ -113,6 +116,20 @@ def coadd(shape: tuple[int, int], start: int) -> dict[str, np.ndarray]:
         "VARIANCE": np.abs(image),
         "NIMAGE": np.full(shape, 7, np.int16),
     }
+
+
+def test_dithers_are_there_before_any_thread_needs_them() -> None:
+    """astropy makes its table without a lock; its last entry is told by FITS 4.0, appendix I."""
+    look = f"""
+import ctypes, sys
+sys.path.insert(0, {str(ROOT / "scripts")!r})
+import tessera.astro.planes
+from astropy.io.fits.hdu.compressed import _compression
+table = ctypes.POINTER(ctypes.c_float).in_dll(ctypes.CDLL(_compression.__file__), "fits_rand_value")
+print(table[9999] if table else "not made")
+"""
+    run = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=False)
+    assert float(run.stdout) == pytest.approx(1043618065 / 2147483647, rel=1e-7), run.stderr
 
 
 def test_a_coadd_comes_back_to_the_last_bit(tmp_path: Path) -> None:

@@ -178,6 +178,11 @@ def _compressed(
     return hdu
 
 
+# astropy makes its table of dithers on first use, without the GIL and without a lock: of two
+# threads that come first at once, one would round with a table half made. So it is made here.
+_drawer([_compressed(np.eye(TILE[0], dtype=np.float32), "DITHERS", fits.Header(), 0.5)])
+
+
 def clean_bytes(
     image: Floats, mask: Bits, variance: Floats, cards: fits.Header, noise: float
 ) -> bytes:
