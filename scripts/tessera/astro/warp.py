@@ -199,6 +199,9 @@ def _resample(  # type: ignore[no-untyped-def]
     before = n // 2 - 1
     steps = table.shape[0] - 1
     weights_y, weights_x = np.empty(n), np.empty(n)
+    # Flat and unsigned: no index has to be checked for counting from the end.
+    values, squares, flat = image.ravel(), variance.ravel(), table.ravel()
+    pitch = np.uint64(image.shape[1])
     for y in range(out_mask.shape[0]):
         for x in range(out_mask.shape[1]):
             at_y, at_x = positions[0, y, x], positions[1, y, x]
@@ -210,23 +213,24 @@ def _resample(  # type: ignore[no-untyped-def]
                 continue
             floor_y, floor_x = int(at_y), int(at_x)
             step_y, step_x = (at_y - floor_y) * steps, (at_x - floor_x) * steps
-            entry_y, entry_x = int(step_y), int(step_x)
-            rest_y, rest_x = step_y - entry_y, step_x - entry_x
-            for k in range(n):
-                low, high = table[entry_y, k], table[entry_y + 1, k]
+            rest_y, rest_x = step_y - int(step_y), step_x - int(step_x)
+            entry_y, entry_x = np.uint64(int(step_y) * n), np.uint64(int(step_x) * n)
+            for k in range(np.uint64(n)):
+                low, high = flat[entry_y + k], flat[entry_y + k + np.uint64(n)]
                 weights_y[k] = low + rest_y * (high - low)
-                low, high = table[entry_x, k], table[entry_x + 1, k]
+                low, high = flat[entry_x + k], flat[entry_x + k + np.uint64(n)]
                 weights_x[k] = low + rest_x * (high - low)
             row, column = floor_y - before - origin[0], floor_x - before - origin[1]
 
             total, spread, bits = 0.0, 0.0, np.uint8(0)
             if trouble[row, column] == 0:
-                for j in range(n):
+                place = np.uint64(row) * pitch + np.uint64(column)
+                for j in range(np.uint64(n)):
                     line, square = 0.0, 0.0
-                    for i in range(n):
+                    for i in range(np.uint64(n)):
                         w = weights_x[i]
-                        line += w * image[row + j, column + i]
-                        square += w * w * variance[row + j, column + i]
+                        line += w * values[place + j * pitch + i]
+                        square += w * w * squares[place + j * pitch + i]
                     total += weights_y[j] * line
                     spread += weights_y[j] * weights_y[j] * square
             else:
