@@ -49,7 +49,7 @@ lint: $(READY)  ## style, types, spelling, rules
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/mypy
-	$(BIN)/codespell
+	$(BIN)/codespell $$(git ls-files)
 	$(BIN)/snakemake --lint
 	PYTHONPATH=scripts $(BIN)/python scripts/render_docs.py --check
 

@@ -241,6 +241,7 @@ def report(
             "| | Tessera | SWarp + SExtractor |",
             "|---|---|---|",
             row(f"completeness, isolated stars of S/N 5 ({ours['n_5']})", "completeness_5"),
+            row(f"completeness, isolated stars of S/N 7 ({ours['n_7']})", "completeness_7"),
             row(f"completeness, isolated stars of S/N 10 ({ours['n_10']})", "completeness_10"),
             row(f"completeness, isolated galaxies ({ours['n_galaxies']})", "completeness_galaxies"),
             row("purity of the catalogue", "purity", ".4f"),

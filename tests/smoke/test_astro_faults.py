@@ -118,6 +118,10 @@ def test_what_cannot_start_says_all_of_it(finished: Path, tmp_path: Path) -> Non
     run = snakemake(fresh(finished, tmp_path / "other", ("v03",)), "astro", "-n", "--config", away)
     assert run.returncode != 0
     assert "no exposure falls onto the sky map; the exposures lie around ra 359.9" in run.stderr
+    fallen = "astro={detect: {apertures: [3, 1.5, 0.75]}}"
+    run = snakemake(tmp_path / "other", "astro", "-n", "--config", fallen)
+    assert run.returncode != 0
+    assert "astro.detect.apertures: the radii [3.0, 1.5, 0.75] do not increase" in run.stderr
 
 
 def test_a_headers_grid_and_one_visit_alone(finished: Path, tmp_path: Path) -> None:

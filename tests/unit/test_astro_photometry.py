@@ -197,6 +197,43 @@ def test_circles_are_those_of_photutils():
         assert 0.75 < (variance[:, k] / (np.pi * radius**2)).mean() < 1
 
 
+@pytest.mark.parametrize("at", [(30.0, 30.0), (30.5, 29.5), (30.0, 29.7), (1.0, 58.5)])
+def test_circles_are_exact_wherever_they_lie_in_a_pixel(at):
+    """Also about the very centre of a pixel, which `sep.sum_circann` leaves out."""
+    radii = np.array([0.3, 0.5, 0.9, 1.3, 6.1])
+    field = plain_field(np.random.default_rng(1).normal(5, 1, size=(60, 60)))
+    flux, _ = photometry.circles(field, *(np.array([value]) for value in at), radii)
+    for k, radius in enumerate(radii):
+        expected = aperture_photometry(field.image.astype(float), CircularAperture(at, radius))
+        assert flux[0, k] == pytest.approx(expected["aperture_sum"][0], rel=1e-9)
+
+
+def test_circles_must_increase():
+    with pytest.raises(ValueError, match="increase"):
+        photometry.circles(plain_field(np.zeros((9, 9))), *np.full((2, 1), 4.0), np.array([2.0, 1]))
+
+
+def test_half_light_is_that_of_sep():
+    rng = np.random.default_rng(3)
+    stars = [(20.3, 21.8, 900.0), (62.1, 58.0, 400.0), (24.0, 66.0, 50.0), (3.0, 40.0, 300.0)]
+    image = (moffat((80, 84), *stars) + 0.2 * rng.normal(size=(80, 84))).astype(np.float32)
+    x, y, flux = np.array(stars).T
+    bad, segments = np.zeros(image.shape, bool), np.zeros(image.shape, np.int32)
+    bad[56, 60:64], segments[18:24, 24:28] = True, 2
+    field = plain_field(image, segments, bad)
+
+    def both(flux):
+        shape = {"mask": bad, "segmap": segments, "seg_id": np.arange(1, 5)}
+        expected, _ = sep.flux_radius(image, x, y, np.full(4, 15.7), 0.5, normflux=flux, **shape)
+        return photometry.half_light(field, x, y, 15.7, flux), expected
+
+    np.testing.assert_allclose(*both(flux), rtol=1e-12)
+    # Half of it lies beyond the first rings, beyond the limit, nowhere.
+    ours, expected = both(np.array([1.9 * 900, 1e6, -5.0, np.nan]))
+    assert 6 < ours[0] == pytest.approx(expected[0], rel=1e-12)
+    assert np.isnan(ours[1:]).all()
+
+
 def test_lost_pixels_are_replaced_by_their_ring():
     """A round source keeps its flux when a neighbour or a hole takes a side of it."""
     image = moffat((101, 101), (50, 50, 1000.0))

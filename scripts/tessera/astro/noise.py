@@ -17,7 +17,6 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import correlate
 
 Image = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -142,7 +141,7 @@ def without_sources(covariance: Floats, kernel: npt.NDArray[np.floating]) -> Flo
     """
     kernel = np.asarray(kernel, np.float64)
     sources = np.zeros_like(covariance)
-    full = correlate(kernel, kernel, mode="full", method="fft")
+    full = _autocorrelation(kernel)
     centre = kernel.shape[0] - 1
     reach = min(LAG, centre)
     near = slice(LAG - reach, LAG + reach + 1)
@@ -163,6 +162,14 @@ def without_sources(covariance: Floats, kernel: npt.NDArray[np.floating]) -> Flo
     return covariance - max(float(fit[-1]), 0.0) * sources
 
 
+def _autocorrelation(weights: npt.NDArray[np.floating]) -> Floats:
+    """Return the sums of products at all lags, (2 H - 1, 2 W - 1), lag 0 in the middle."""
+    height, width = weights.shape
+    size = 2 * height - 1, 2 * width - 1
+    lags = np.fft.irfft2(np.abs(np.fft.rfft2(weights, size)) ** 2, size)
+    return np.roll(lags, (height - 1, width - 1), (0, 1))
+
+
 def kernel_factor(covariance: Floats, weights: npt.NDArray[np.floating]) -> float:
     """Return F, the true variance of a weighted sum over the naive sum of w² V.
 
@@ -174,9 +181,7 @@ def kernel_factor(covariance: Floats, weights: npt.NDArray[np.floating]) -> floa
         (H, W) weights of the sum, any size.
     """
     weights = np.asarray(weights, np.float64)
-    full = correlate(
-        weights, weights, mode="full", method="direct" if weights.size < 400 else "fft"
-    )
+    full = _autocorrelation(weights)
     cy, cx = weights.shape[0] - 1, weights.shape[1] - 1
     ry, rx = min(LAG, cy), min(LAG, cx)
     near = full[cy - ry : cy + ry + 1, cx - rx : cx + rx + 1]

@@ -1,9 +1,10 @@
 """Positions, shapes and fluxes of detected sources on a co-add.
 
-Circular and Kron apertures are those of `sep` (Barbary 2016; SExtractor's definitions). Two things
-differ from a plain call of it. An aperture is summed ring by ring, so that a pixel lost to a
-neighbour or to missing data is replaced by the mean of its ring, not of the whole aperture. And
-the error is multiplied by what correlated noise adds (`tessera.astro.noise`).
+Circular and Kron apertures are those of `sep` (Barbary 2016; SExtractor's definitions), but all of
+a source are summed in one walk over its pixels, and two things differ. An aperture is summed ring
+by ring, so that a pixel lost to a neighbour or to missing data is replaced by the mean of its ring,
+not of the whole aperture. And the error is multiplied by what correlated noise adds
+(`tessera.astro.noise`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy.typing as npt
 import sep
 
 from tessera.astro.noise import aperture_factors
+from tessera.astro.rings import half_light_radius, sum_rings
 
 Image = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -104,29 +106,52 @@ def circles(field: Field, x: Floats, y: Floats, radii: Floats) -> tuple[Floats, 
     -------
     (N, K) fluxes and their variances, with correlated noise and the error of the background. NaN
     where a whole ring has no data.
+
+    Raises
+    ------
+    ValueError
+        If the radii do not increase.
     """
-    flux = np.zeros((len(x), len(radii)))
-    naive = np.zeros((len(x), len(radii)))
-    number = np.arange(1, len(x) + 1)
-    for k, (inner, outer) in enumerate(zip(np.append(0.0, radii[:-1]), radii, strict=True)):
-        total, error, flag = sep.sum_circann(
-            field.image,
-            x,
-            y,
-            inner,
-            outer,
-            var=field.variance,
-            mask=field.bad,
-            segmap=field.segments,
-            seg_id=number,
-            subpix=0,
-        )
-        lost = (flag & sep.APER_ALLMASKED) != 0
-        flux[:, k] = np.where(lost, np.nan, total)
-        naive[:, k] = np.where(lost, np.nan, error**2)
+    if (np.diff(radii) < 0).any():
+        raise ValueError("the radii of the apertures must increase")
+    one = np.ones(len(x))
+    flux, naive = _rings(field, x, y, (one, one, 0 * one), radii * one[:, None], True)
     factors = aperture_factors(field.covariance, np.zeros(len(radii)), radii)
     sky = field.sky_variance * (np.pi * radii**2) ** 2
     return np.cumsum(flux, axis=1), np.cumsum(naive, axis=1) * factors + sky
+
+
+def _rings(
+    field: Field,
+    x: Floats,
+    y: Floats,
+    ellipse: tuple[Floats, Floats, Floats],
+    radii: Floats,
+    exact: bool,
+) -> tuple[Floats, Floats]:
+    """Return (N, K) sums of image and variance ring by ring; `radii` are in units of a and b.
+
+    Lost pixels are replaced; NaN without any others. Those that an ellipse cuts count by their
+    overlap if `exact`, which must be a circle, or else by 5 x 5 points.
+    """
+    a, b, theta = ellipse
+    cos, sin = np.cos(theta), np.sin(theta)
+    # An ellipse is where xx dx² + yy dy² + xy dx dy is the square of its radius; the box around it.
+    form = np.stack(
+        [
+            (cos / a) ** 2 + (sin / b) ** 2,
+            (sin / a) ** 2 + (cos / b) ** 2,
+            2 * cos * sin * (1 / a**2 - 1 / b**2),
+            b,
+            np.hypot(a * cos, b * sin),
+            np.hypot(a * sin, b * cos),
+        ],
+        axis=1,
+    )
+    flux, naive = np.zeros(radii.shape), np.zeros(radii.shape)
+    planes = field.image, field.variance, field.bad, field.segments
+    sum_rings(*planes, x, y, form, radii, exact, flux, naive)
+    return flux, naive
 
 
 @dataclass(frozen=True)
@@ -173,29 +198,14 @@ def kron(
     fallback = ~(np.isfinite(radius) & (radius > 0))
     # Noise can make the first moment any number; the ellipse it was measured in is the most.
     factor = np.where(fallback, KRON_LEAST, np.clip(radius * multiple, KRON_LEAST, 6.0 * multiple))
-    flux, naive = np.zeros(len(x)), np.zeros(len(x))
-    for inner, outer in ((0.0, 0.5), (0.5, 0.75), (0.75, 1.0)):
-        total, error, flag = sep.sum_ellipann(
-            field.image,
-            x,
-            y,
-            a,
-            b,
-            theta,
-            inner * factor,
-            outer * factor,
-            var=field.variance,
-            subpix=5,
-            **shape,
-        )
-        lost = (flag & sep.APER_ALLMASKED) != 0
-        flux += np.where(lost, np.nan, total)
-        naive += np.where(lost, np.nan, error**2)
+    # Three rings, so that what stands in for lost pixels is taken from nearby.
+    radii = factor[:, None] * np.array([0.5, 0.75, 1.0])
+    flux, naive = _rings(field, x, y, (a, b, theta), radii, False)
     mean_radius = factor * np.sqrt(a * b)
     table = np.geomspace(1.0, 60.0, 16)
     factors = np.interp(mean_radius, table, aperture_factors(field.covariance, np.zeros(16), table))
     sky = field.sky_variance * (np.pi * mean_radius**2) ** 2
-    return Kron(flux, naive * factors + sky, factor, fallback)
+    return Kron(flux.sum(axis=1), naive.sum(axis=1) * factors + sky, factor, fallback)
 
 
 def half_light(field: Field, x: Floats, y: Floats, limit: float, flux: Floats) -> Floats:
@@ -212,18 +222,7 @@ def half_light(field: Field, x: Floats, y: Floats, limit: float, flux: Floats) -
     flux
         (N,) total flux.
     """
-    radius, _flag = sep.flux_radius(
-        field.image,
-        x,
-        y,
-        np.full(len(x), limit),
-        0.5,
-        normflux=np.where(flux > 0, flux, np.nan),
-        mask=field.bad,
-        segmap=field.segments,
-        seg_id=np.arange(1, len(x) + 1),
-    )
-    return np.where((flux > 0) & (radius < limit), radius, np.nan)
+    return half_light_radius(field.image, field.bad, field.segments, x, y, limit, flux)
 
 
 @nb.njit(nogil=True, cache=True)

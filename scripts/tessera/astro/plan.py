@@ -44,8 +44,8 @@ def read_survey(section: Mapping[str, Any], schemas: Path) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If sheet, sky map or pattern is at fault, an exposure has no zero point, or neither a
-        variance nor gain and read noise, or no exposure falls onto the sky map.
+        If sheet, sky map, apertures or pattern are at fault, an exposure has no zero point, or
+        neither a variance nor gain and read noise, or no exposure falls onto the sky map.
     """
     # Slow to import, and needed by none of the other pipelines.
     import numpy as np
@@ -54,6 +54,11 @@ def read_survey(section: Mapping[str, Any], schemas: Path) -> dict[str, Any]:
     from tessera.astro.visits import header_reader, list_visits
     from tessera.astro.wcsheader import celestial
 
+    radii = section["detect"]["apertures"]
+    if sorted(set(radii)) != radii:
+        what = f"the radii {radii} do not increase"
+        place = "astro.detect.apertures"
+        raise InputError(Problem("config", place, what, "list them from the smallest up"))
     visits = list_visits(section["visits"], schemas)
     skymap = make_skymap(section["skymap"])
     reference = section["reference_catalogue"]

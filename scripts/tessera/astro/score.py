@@ -18,7 +18,7 @@ Floats = npt.NDArray[np.float64]
 _CLEAR = 4.0
 """Distance (arcsec) to the next source from which on a galaxy counts as isolated."""
 
-LADDERS: Mapping[str, tuple[float, float]] = {"5": (4.5, 5.5), "10": (9.0, 11.0)}
+LADDERS: Mapping[str, tuple[float, float]] = {"5": (4.5, 5.5), "7": (6.3, 7.7), "10": (9.0, 11.0)}
 """Signal-to-noise ratios (the greatest possible) of the stars that completeness is told of."""
 
 

@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import sep
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import maximum_filter
 
 from tessera.astro import bits, detect, growth, noise, photometry
@@ -62,6 +63,16 @@ _LEAST_SKY = 2000
 
 _NOISE_BOX = 128
 """Box in which the deviation of the filtered image is measured, pixels."""
+
+_COVERED = 3.5
+"""Height in the filtered image beyond which there is a source, as far as its sky goes."""
+
+_PART, _STEP, _SPARSE = 1536, 128, 4
+"""Width of the part of a patch that the first look takes, pixels, steps at which it may lie, and
+one pixel in how many along each axis tells where it best does."""
+
+_LEAST_STARS = 20
+"""Stars that suffice for the point-spread function with which sources are looked for."""
 
 _NEAR = 2.0
 """Radius in units of the FWHM within which neighbours and missing pixels are counted."""
@@ -108,6 +119,21 @@ class Settings:
 def detection_level(settings: Settings) -> float:
     """Return the height in the filtered image that a peak must have before purity is asked for."""
     return max(settings.threshold_sigma - 1.3, _LEAST_LEVEL)
+
+
+@dataclass(frozen=True)
+class _Patch:
+    """Planes of a patch: values where there are none are 0, with a variance of 1."""
+
+    image: Image
+    variance: Image
+    bad: Mask
+    mask: Bits
+    nimage: npt.NDArray[np.int16]
+
+    def cut(self, part: tuple[slice, slice]) -> _Patch:
+        """Return a copy of a part."""
+        return _Patch(**{name: plane[part].copy() for name, plane in vars(self).items()})
 
 
 @dataclass(frozen=True)
@@ -184,19 +210,25 @@ def measure_patch(
     bad = ~(np.isfinite(image) & np.isfinite(variance) & (variance > 0))
     bad |= (mask & bits.NODATA) != 0
     clean = np.where(bad, np.float32(0), image)
-    spread = np.where(bad, np.float32(1), variance).astype(np.float32)
+    spread = np.where(bad, np.float32(1), variance)
 
     profile = growth.Moffat(max(_GUESS_ARCSEC / pixel_scale, 2.0), 3.0)
     _subtract_sky(clean, bad, settings.background_pixels)
-    # A first look tells the noise and the point-spread function, the second uses them.
-    look = _look(clean, spread, bad, mask, nimage, profile, None, settings)
+    # A first look tells the noise and the point-spread function, the second uses them. A part of
+    # the patch tells enough, unless it has too few stars.
+    patch = _Patch(clean, spread, bad, mask, nimage)
+    part = patch.cut(_best_part(nimage))
+    look = _look(part, profile, None, settings)
     stars = look.stars()
+    if len(stars.x) < _LEAST_STARS and part.image.size < image.size:
+        look = _look(patch.cut((slice(None), slice(None))), profile, None, settings)
+        stars = look.stars()
     if len(stars.x):
         fitted = growth.fit_moffat(growth.LADDER * profile.fwhm, *growth.middle_curve(stars))
         # Beyond that the apertures of the first look could not tell, and they were no stars.
         if 0.2 < fitted.fwhm / profile.fwhm < 4:
             profile = fitted
-    look = _look(clean, spread, bad, mask, nimage, profile, look, settings)
+    look = _look(patch, profile, look, settings)
     stars = look.stars()
     facts = {
         "fwhm": profile.fwhm * pixel_scale,
@@ -269,30 +301,26 @@ def _table(
     return table.sort_values(["y", "x"], kind="stable", ignore_index=True)
 
 
-def _look(
-    clean: Image,
-    spread: Image,
-    bad: Mask,
-    mask: Bits,
-    nimage: npt.NDArray[np.int16],
-    profile: growth.Moffat,
-    before: _Look | None,
-    settings: Settings,
-) -> _Look:
+def _look(patch: _Patch, profile: growth.Moffat, before: _Look | None, settings: Settings) -> _Look:
     """Detect with a filter, then measure sky and noise where nothing was found.
 
-    The sky's residue is subtracted from `clean` in place.
+    The sky's residue is subtracted from the image in place.
     """
+    clean, spread, bad = patch.image, patch.variance, patch.bad
     kernel = detect.moffat_kernel(profile.fwhm, profile.beta)
     factor = 1.0
     if before:
         factor = noise.kernel_factor(before.field.covariance, kernel)
         factor += before.unevenness * kernel.sum() ** 2 / np.square(kernel).sum()
+        # Sources that are seen raise the sky no longer, and with it those that are hardly seen.
+        filtered = detect.matched_filter(clean, spread, ~bad, kernel, factor)
+        covered = _grown(filtered > _COVERED, 0.6 * profile.fwhm) | bad
+        _subtract_sky(clean, covered, settings.background_pixels)
     filtered = detect.matched_filter(clean, spread, ~bad, kernel, factor)
-    covered = _grown(before.field.segments > 0, 0.6 * profile.fwhm) | bad if before else bad
-    _level_noise(filtered, covered)
+    _level_noise(filtered, _grown(filtered > _COVERED, 0.6 * profile.fwhm) | bad)
     found = detect.detect(filtered, detection_level(settings), settings.deblend_contrast)
-    found, joined = detect.join_saturated(found, _grown((mask & bits.SAT) != 0, 1.5 * profile.fwhm))
+    saturated = _grown((patch.mask & bits.SAT) != 0, 1.5 * profile.fwhm)
+    found, joined = detect.join_saturated(found, saturated)
     covered = _grown(found.segments > 0, 0.6 * profile.fwhm) | bad
     rough = detect.roughness(filtered, ~covered)
     peaks = detect.refine(filtered, found.y, found.x)
@@ -313,7 +341,7 @@ def _look(
     x, y, centred = photometry.centres(field, peaks[:, 1], peaks[:, 0], found.height, profile.fwhm)
     flux, var = photometry.circles(field, x, y, growth.LADDER * profile.fwhm)
     around = photometry.surroundings(
-        field, mask, nimage, x, y, 0.5 * profile.fwhm, _NEAR * profile.fwhm
+        field, patch.mask, patch.nimage, x, y, 0.5 * profile.fwhm, _NEAR * profile.fwhm
     )
     return _Look(field, found, joined, blank, unevenness, rough, x, y, centred, flux, var, around)
 
@@ -331,9 +359,20 @@ def _level_noise(filtered: Image, covered: Mask) -> None:
     """
     if covered.sum() + _LEAST_SKY <= covered.size:
         mesh = sep.Background(filtered, mask=covered, bw=_NOISE_BOX, bh=_NOISE_BOX).rms()
-        usual = np.median(mesh[~covered])
+        usual = np.median(mesh[~covered][::7])
         if usual > 0:
             filtered /= np.maximum(mesh / usual, 1)
+
+
+def _best_part(nimage: npt.NDArray[np.int16]) -> tuple[slice, slice]:
+    """Return the square of `_PART` pixels that the most exposures saw; all of a small patch."""
+    some = nimage[::_SPARSE, ::_SPARSE]
+    starts = [np.arange(0, n, _STEP // _SPARSE) for n in some.shape]
+    sums = np.add.reduceat(np.add.reduceat(some, starts[0], 0, np.int64), starts[1], 1)
+    size = tuple(min(_PART // _STEP, n) for n in sums.shape)
+    windows = sliding_window_view(sums, size).sum(axis=(2, 3))
+    y, x = np.unravel_index(windows.argmax(), windows.shape)
+    return slice(y * _STEP, y * _STEP + _PART), slice(x * _STEP, x * _STEP + _PART)
 
 
 def _grown(region: Mask, radius: float) -> Mask:

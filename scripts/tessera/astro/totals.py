@@ -21,9 +21,10 @@ Flags = npt.NDArray[np.bool_]
 _LIKE = 40.0
 """Correlation length of the FWHM over a patch, in units of the FWHM."""
 
-_MORE = 1.5
-"""Peaks of noise found in simulated surveys over those that the theory of an even Gaussian field
-predicts: sources too faint to be found and the residue of the sky add to it."""
+_MORE = 2.0
+"""Rows that are no source in simulated surveys, over the peaks that the theory of an even Gaussian
+field predicts: 1.3 to 2.0. Sources too faint to be found lift peaks of noise, and some rows are
+parts of sources."""
 
 _EXTENDED_SIGMA = 3.0
 _SHARP_SIGMA = 5.0
@@ -170,9 +171,10 @@ def _complete(
         extended=extended,
         flags=flags,
     )
-    # What is smaller than a star and was seen by one or two exposures is a cosmic ray.
-    few = (flags & FLAGS["FEW"][0]) != 0
-    return done[~(sharp & few)].reset_index(drop=True)
+    # What is smaller than a star and was seen by one or two exposures is a cosmic ray; at the rim
+    # of the survey it is often the skirt of what lies beyond.
+    few, truncated = ((flags & FLAGS[name][0]) != 0 for name in ("FEW", "TRUNCATED"))
+    return done[~(few & (sharp | truncated))].reset_index(drop=True)
 
 
 def _larger(
