@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import resource
 import shutil
 import sys
 import traceback
@@ -79,8 +80,9 @@ def atomic(target: str | Path, *, folder: bool = False) -> Iterator[Path]:
 class Job:
     """One running job, as a context: ``with Job(snakemake) as job: ...``.
 
-    Everything printed goes to the job's log. Bad input ends the job with its sentences in the
-    log and status 1, without a traceback; any other exception leaves its traceback there.
+    Everything printed goes to the job's log, which ends with what the job took. Bad input ends the
+    job with its sentences in the log and status 1, without a traceback; any other exception leaves
+    its traceback there.
 
     Parameters
     ----------
@@ -123,6 +125,8 @@ class Job:
             print(error, file=self._log)
         elif error is not None:
             traceback.print_exception(kind, error, trace, file=self._log)
+        else:
+            print(_cost(), file=self._log)
         sys.stdout, sys.stderr = self._streams
         self._log.close()
         if error is not None:
@@ -140,6 +144,12 @@ class Job:
             for item in log_bar:
                 yield item
                 bar.update()
+
+
+def _cost() -> str:
+    """Tell what this process took: exact, where Snakemake's benchmarks are sampled."""
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    return f"Took {own.ru_utime + own.ru_stime:.2f} s of CPU, {own.ru_maxrss * 1.024e-3:.0f} MB."
 
 
 class _Lines:

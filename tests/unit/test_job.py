@@ -1,5 +1,6 @@
 """Outputs appear complete or not at all; bad input ends in sentences, not in a traceback."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -91,6 +92,7 @@ def test_progress_passes_items_on_and_reaches_the_log(tmp_path: Path) -> None:
     text = Path(job.log[0]).read_text()
     assert "rule counting: 100%" in text
     assert "\r" not in text
+    assert re.search(r"\nTook \d+\.\d\d s of CPU, \d\d+ MB\.\n$", text)
 
 
 def test_standard_streams_come_back(tmp_path: Path) -> None:
