@@ -14,10 +14,10 @@ from tessera.job import Job, atomic
 with Job(snakemake) as job:
     planes, _ = read_coadd(job.input.coadd)
     table, facts = measure_patch(
-        planes["IMAGE"],
-        planes["VARIANCE"],
-        planes["MASK"],
-        planes["NIMAGE"],
+        planes.pop("IMAGE"),  # let go of here, so that it is not kept beside its copy
+        planes.pop("VARIANCE"),
+        planes.pop("MASK"),
+        planes.pop("NIMAGE"),
         settings=Settings(**job.params.detect),
         pixel_scale=make_skymap(job.params.skymap).pixel_scale,
     )

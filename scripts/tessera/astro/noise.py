@@ -104,8 +104,9 @@ def autocovariance(image: Image, variance: Image, blank: Mask) -> tuple[Floats, 
     pixels to tell.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        normalised = np.ascontiguousarray(image / np.sqrt(variance), np.float32)
-        normalised[~blank | ~(np.abs(normalised) < _CLIP)] = np.nan
+        normalised = np.sqrt(variance)
+        np.divide(image, normalised, out=normalised)
+        normalised[~(blank & (normalised > -_CLIP) & (normalised < _CLIP))] = np.nan
     near = [(0, dx) for dx in range(LAG + 1)]
     near += [(dy, dx) for dy in range(1, LAG + 1) for dx in range(-LAG, LAG + 1)]
     step = -(-normalised.size // _ENOUGH)
@@ -113,7 +114,8 @@ def autocovariance(image: Image, variance: Image, blank: Mask) -> tuple[Floats, 
     result = white()
     if counts.min() < _LEAST:
         return result, 0.0
-    values = sums / counts - np.nanmean(normalised, dtype=np.float64) ** 2
+    mean = np.mean(normalised, dtype=np.float64, where=np.isfinite(normalised))
+    values = sums / counts - mean**2
     unevenness = max(float(np.median(values[len(near) :])), 0.0)
     for (dy, dx), value in zip(near, values, strict=False):
         result[LAG + dy, LAG + dx] = result[LAG - dy, LAG - dx] = value - unevenness
