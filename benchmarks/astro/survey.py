@@ -36,6 +36,7 @@ from tessera.astro.wcsheader import celestial_wcs
 ROOT = Path(__file__).resolve().parents[2]
 ZERO_POINT = 27.0
 TARGETS = ("results/astro/catalogue.parquet", "results/astro/coadd/mosaic.fits")
+LADDER = (5.0, 5.0, 7.0, 10.0, 10.0, 20.0, 50.0, 100.0, 300.0, 1000.0)
 SPOILT = ("SATURATED", "TRUNCATED", "FEW")
 SWARP = {
     "COMBINE_TYPE": "CLIPPED",
@@ -277,7 +278,12 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=4096)
     parser.add_argument("--keep", type=Path, help="work here and leave everything")
     options = parser.parse_args()
-    survey = Survey(options.seed, n_visits=options.visits, ccd_shape=(options.size, options.size))
+    survey = Survey(
+        options.seed,
+        n_visits=options.visits,
+        ccd_shape=(options.size, options.size),
+        ladder=LADDER,
+    )
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.keep or Path(scratch)
         # Kernels are compiled once for a state of the library: here, on one small visit.

@@ -17,7 +17,7 @@ BETA = 3.0
 """Exponent of the Moffat profile (Moffat 1969): wings as the atmosphere makes them."""
 KINDS = ("star", "galaxy", "transient", "mover")
 STAR, GALAXY, TRANSIENT, MOVER = range(4)
-LADDER = (5.0, 5.0, 7.0, 10.0, 10.0, 20.0, 50.0, 100.0, 300.0, 1000.0)
+LADDER = (5.0, 5.0, 10.0, 10.0, 20.0, 50.0, 100.0, 300.0, 1000.0)
 """Signal-to-noise ratios on the co-add of the isolated stars."""
 
 _HALF_LIGHT = 1.6783469900166605

@@ -54,6 +54,8 @@ class Survey:
         As `tessera.astro.scene.make_sources` takes them.
     cosmic_rays
         Tracks per square megapixel and visit.
+    ladder
+        Signal-to-noise ratios of the isolated stars, of all visits together.
     """
 
     seed: int
@@ -72,6 +74,7 @@ class Survey:
     n_transients: int = 12
     n_movers: int = 6
     cosmic_rays: float = 40.0
+    ladder: tuple[float, ...] = LADDER
 
     @property
     def n_ccds(self) -> int:
@@ -176,7 +179,7 @@ def make_visits(survey: Survey) -> list[Visit]:
 
 
 def make_sky(survey: Survey) -> Sources:
-    """Return the sources of a survey, isolated stars on the `LADDER` of co-added visits."""
+    """Return the sources of a survey, isolated stars on the ladder of co-added visits."""
     visits = make_visits(survey)
     mags = np.arange(12.0, 29.0, 0.05)
     snr = ideal_snr(mags, np.ones((len(visits), mags.size), bool), visits, survey.pixel_scale)
@@ -189,7 +192,7 @@ def make_sky(survey: Survey) -> Sources:
         star_density=survey.star_density,
         galaxy_density=survey.galaxy_density,
         test_spacing=survey.test_spacing,
-        ladder=np.interp(np.log(LADDER), np.log(snr[::-1]), mags[::-1]),
+        ladder=np.interp(np.log(survey.ladder), np.log(snr[::-1]), mags[::-1]),
         n_transients=survey.n_transients,
         n_movers=survey.n_movers,
         n_visits=survey.n_visits,
