@@ -20,9 +20,9 @@ LIBRARY = [
     *[f"scripts/tessera/{name}.py" for name in (
         "__init__", "alive", "config", "config_docs", "digest", "errors", "figures", "headers", "job",
         "nifti", "page", "sheets", "tiles", "verdict",
-        "astro/__init__", "astro/accounting", "astro/bits", "astro/catalogue", "astro/charts", "astro/clean",
+        "astro/__init__", "astro/accounting", "astro/bits", "astro/camera", "astro/catalogue", "astro/charts", "astro/clean",
         "astro/clip", "astro/coadd", "astro/combine", "astro/cosmics", "astro/detect", "astro/exposure",
-        "astro/growth", "astro/index", "astro/lattice", "astro/medians", "astro/mosaic", "astro/noise",
+        "astro/growth", "astro/index", "astro/laplacian", "astro/lattice", "astro/medians", "astro/mosaic", "astro/noise",
         "astro/photometry", "astro/pictures", "astro/plan", "astro/planes", "astro/quality",
         "astro/repair", "astro/rings", "astro/scene", "astro/score", "astro/skymap", "astro/sources",
         "astro/survey", "astro/survey_page", "astro/thumbnail", "astro/totals", "astro/toy",

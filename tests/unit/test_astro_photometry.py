@@ -1,65 +1,23 @@
 from __future__ import annotations
 
 import json
-import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 import sep
 from photutils.aperture import CircularAperture, aperture_photometry
-from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
 from coadds import grid, simulate
-from tessera.astro import bits, growth, noise, photometry, sources, totals
-
-SETTINGS = sources.Settings()
-SCALE = 0.27
-
-
-def measure(coadd, settings=SETTINGS):
-    return sources.measure_patch(
-        coadd.image, coadd.variance, coadd.mask, coadd.nimage, settings=settings, pixel_scale=SCALE
-    )
-
-
-def finish(tables, facts, settings=SETTINGS):
-    return totals.finish(tables, facts, settings=settings, pixel_scale=SCALE, zero_point=27.0)
-
-
-def whole(image, variance=None, mask=None, nimage=None, settings=SETTINGS):
-    """Measure a single patch; any warning is an error."""
-    image = np.asarray(image, np.float32)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        table, facts = sources.measure_patch(
-            image,
-            np.ones_like(image) if variance is None else variance,
-            np.zeros(image.shape, np.uint8) if mask is None else mask,
-            np.full(image.shape, 8, np.int16) if nimage is None else nimage,
-            settings=settings,
-            pixel_scale=SCALE,
-        )
-        tables, pooled = finish({"only": table}, {"only": facts}, settings)
-    json.dumps([facts, pooled], allow_nan=False)
-    return tables["only"], facts, pooled
+from patches import SCALE, finish, measure, moffat, whole
+from tessera.astro import bits, growth, noise, photometry, sources
 
 
 def matched(table: pd.DataFrame, truth: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     distance, index = cKDTree(table[["x", "y"]]).query(truth[["x", "y"]])
     near = distance < 2.5
     return table.iloc[index[near]].reset_index(drop=True), truth[near].reset_index(drop=True)
-
-
-def moffat(shape, *stars, fwhm=4.0):
-    y, x = np.indices(shape) + 0.0
-    alpha = 0.5 * fwhm / np.sqrt(2 ** (1 / 3) - 1)
-    image = np.zeros(shape)
-    for column, row, flux in stars:
-        square = (x - column) ** 2 + (y - row) ** 2
-        image += flux * 2 / (np.pi * alpha**2) / (1 + square / alpha**2) ** 3
-    return image
 
 
 def plain_field(image, segments=None, bad=None):
@@ -320,112 +278,3 @@ def test_stars_are_told_from_more_numerous_galaxies():
     assert chosen[:12].all()
     assert not chosen[12:].any()
     assert not growth.choose_stars(flux[:3], flux[:3] * 0 + 100.0, np.ones(3, bool)).any()
-
-
-def test_empty_patches():
-    shape = (200, 220)
-    empty = np.full(shape, np.nan, np.float32)
-    nothing = np.full(shape, bits.NODATA, np.uint8)
-    table, facts, _ = whole(empty, empty, nothing, np.zeros(shape, np.int16))
-    assert len(table) == 0
-    assert facts["sky_pixels"] == 0
-    blank, _, _ = whole(np.random.default_rng(1).normal(size=shape))
-    assert len(blank) == 0
-    assert table.columns.tolist() == blank.columns.tolist()
-    assert table.dtypes.tolist() == blank.dtypes.tolist()
-    for tiny in ((1, 30), (3, 5), (200, 200)):
-        assert len(whole(np.zeros(tiny))[0]) == 0
-    assert finish({}, {})[0] == {}
-
-
-def test_columns_and_types():
-    image = moffat((150, 150), (70, 80, 3000.0)) + np.random.default_rng(0).normal(size=(150, 150))
-    table, _, _ = whole(image)
-    assert len(table) == 1
-    assert not [name for name in table if name.startswith("_")]
-    expected = {"flags": "int32", "mask": "uint8", "n_images": "int16", "extended": "bool"}
-    for name, column in table.items():
-        assert column.dtype == expected.get(name, "float64"), name
-    row = table.iloc[0]
-    assert row.flux == row.flux_total
-    assert row.mag == pytest.approx(27 - 2.5 * np.log10(row.flux))
-    assert row.flux == pytest.approx(3000, rel=0.05)
-    assert row["flags"] == sources.FLAGS["ASSUMED"][0]
-
-
-def test_a_handful_of_pixels():
-    image = np.full((200, 200), np.nan, np.float32)
-    image[100:112, 100:112] = moffat((12, 12), (6, 6, 500.0))
-    table, _, _ = whole(image, np.ones_like(image))
-    assert len(table) == 1
-    assert table["flags"][0] & sources.FLAGS["TRUNCATED"][0]
-
-
-def test_cosmic_rays_seen_once_are_no_sources():
-    rng = np.random.default_rng(3)
-    stars = [(x, y, 2000.0) for x in (60, 140, 220) for y in (60, 140, 220)]
-    image = moffat((280, 280), *stars) + rng.normal(size=(280, 280))
-    image[100:103, 180] = [60, 300, 40]
-    image[180, 30] = 500
-    covered, _, _ = whole(image)
-    assert ((covered["flags"] & sources.FLAGS["SHARP"][0]) > 0).sum() == 2
-    few, _, _ = whole(image, nimage=np.full(image.shape, 2, np.int16))
-    assert len(few) == len(stars) == len(covered) - 2
-    assert (few["flags"] & sources.FLAGS["FEW"][0] > 0).all()
-
-
-def test_a_saturated_star_with_spikes_is_one_flagged_source():
-    rng = np.random.default_rng(4)
-    image = moffat((300, 300), (150, 150, 3e5), (60, 60, 900.0)) + rng.normal(size=(300, 300))
-    mask = np.zeros(image.shape, np.uint8)
-    mask[140:161, 140:161] = bits.SAT
-    mask[100:200, 148:153] = bits.SAT
-    image[100:200, 148:153] = np.maximum(image[100:200, 148:153], rng.uniform(20, 900, (100, 5)))
-    table, facts, _ = whole(image, mask=mask)
-    near = table[np.hypot(table.x - 150, table.y - 150) < 60]
-    assert len(near) == 1
-    assert near["flags"].iloc[0] & sources.FLAGS["SATURATED"][0]
-    assert facts["joined"] > 0
-    assert len(table) == 2
-
-
-def test_a_sky_left_over_is_taken_off():
-    rng = np.random.default_rng(5)
-    y, x = np.indices((400, 400))
-    stars = [(60.0 + 70 * i, 60.0 + 70 * j, 400.0) for i in range(5) for j in range(5)]
-    image = moffat((400, 400), *stars) + rng.normal(size=(400, 400))
-    flat, _, _ = whole(image)
-    tilted, _, _ = whole(image + 2 + 0.003 * x - 0.002 * y)
-    assert len(flat) == len(tilted) == 25
-    difference = (tilted.flux - flat.flux) / flat.flux_err
-    assert abs(difference.mean()) < 0.1
-    assert difference.abs().max() < 0.5
-
-
-def test_a_corner_with_an_uneven_sky_is_not_full_of_sources(monkeypatch):
-    rng = np.random.default_rng(7)
-    stars = [(60.0 + 45 * i, 60.0 + 45 * j, 200.0) for i in range(12) for j in range(12)]
-    image = moffat((600, 600), *stars) + rng.normal(size=(600, 600))
-    clouds = gaussian_filter(rng.normal(size=(250, 250)), 6)
-    image[:250, :250] += 0.35 * clouds / clouds.std()
-
-    def false() -> int:
-        table, _, _ = whole(image)
-        away, _ = cKDTree(np.array(stars)[:, :2]).query(table[["x", "y"]])
-        assert (away < 1).sum() > 120
-        return int((away > 4).sum())
-
-    kept = false()
-    monkeypatch.setattr(sources, "_level_noise", lambda filtered, covered: None)
-    without = false()
-    assert kept <= 12 < 30 < without
-
-
-def test_crowded_fields_do_not_fail():
-    scene = grid(200, 12, 0, [50.0, 100.0])
-    coadd = simulate(scene, (200, 200), visits=3, seed=1)
-    table, _, _ = whole(coadd.image, coadd.variance)
-    assert len(table) > 0.8 * len(scene)
-    assert (table["flags"] & sources.FLAGS["DEBLENDED"][0] > 0).mean() > 0.5
-    rough = np.random.default_rng(6).exponential(50, (200, 200))
-    assert np.isfinite(whole(rough)[0].x).all()

@@ -11,14 +11,13 @@ from astropy.table import Table
 from astropy.wcs import WCS
 
 from tessera.astro.bits import BAD, EDGE, SAT
+from tessera.astro.camera import bleed, expose
 from tessera.astro.scene import GALAXY, STAR, Sources, core_radius, draw, points
 from tessera.astro.skymap import make_skymap
 from tessera.astro.survey import (
     LADDER,
     Survey,
-    bleed,
     counts,
-    expose,
     ideal_snr,
     make_sky,
     make_visit,

@@ -44,6 +44,7 @@ import numpy.typing as npt
 
 from tessera.astro.bits import UNUSABLE
 from tessera.astro.combine import DOUBTFUL, GOOD, OUTLIER, SKIRT, UNUSED, combine
+from tessera.astro.medians import median_of, sort_columns
 
 Floats = npt.NDArray[np.float32]
 Bits = npt.NDArray[np.uint8]
@@ -161,61 +162,6 @@ def _select(image, variance, mask, state):  # type: ignore[no-untyped-def]
                 state[n, y, x] = GOOD if good else UNUSED
 
 
-@nb.njit(nogil=True, cache=True)
-def _median(values, n):  # type: ignore[no-untyped-def]
-    """Median of the first n values, which are put into another order."""
-    half = n // 2
-    if n <= 24:
-        for i in range(1, n):
-            value = values[i]
-            j = i
-            while j > 0 and values[j - 1] > value:
-                values[j] = values[j - 1]
-                j -= 1
-            values[j] = value
-    else:  # Hoare's selection
-        low, high = 0, n - 1
-        while low < high:
-            pivot = values[half]
-            i, j = low, high
-            while i <= j:
-                while values[i] < pivot:
-                    i += 1
-                while pivot < values[j]:
-                    j -= 1
-                if i <= j:
-                    values[i], values[j] = values[j], values[i]
-                    i += 1
-                    j -= 1
-            if j < half:
-                low = i
-            if half < i:
-                high = j
-    upper = np.float64(values[half])
-    if n % 2:
-        return upper
-    lower = values[0]
-    for i in range(1, half):
-        lower = max(lower, values[i])
-    return 0.5 * (np.float64(lower) + upper)
-
-
-@nb.njit(nogil=True, cache=True)
-def _sort_columns(values):  # type: ignore[no-untyped-def]
-    """Sort each column, in place: neighbours are put in order in as many rounds as there are rows.
-
-    More comparisons than in other ways, but without branches and for many columns at once.
-    """
-    count, width = values.shape
-    for turn in range(count):
-        for n in range(turn % 2, count - 1, 2):
-            above, below = values[n], values[n + 1]
-            for c in range(width):
-                a, b = above[c], below[c]
-                above[c] = a if a < b else b
-                below[c] = b if a < b else a
-
-
 @nb.njit(nogil=True, cache=True, error_model="numpy")
 def _medians(image, variance, state):  # type: ignore[no-untyped-def]
     """Median of the samples and its variance; NaN where there are none.
@@ -241,7 +187,7 @@ def _medians(image, variance, state):  # type: ignore[no-untyped-def]
                     root = np.sqrt(np.float64(variance[n, y, start + c]))
                     density[c] += 1 / root if good else 0.0
             if count <= _FEW_SAMPLES:
-                _sort_columns(gathered)
+                sort_columns(gathered)
             for c in range(columns):
                 m = filled[c]
                 if m == 0:
@@ -251,7 +197,7 @@ def _medians(image, variance, state):  # type: ignore[no-untyped-def]
                     median[y, start + c] = 0.5 * (np.float64(low) + high)
                 else:
                     samples = gathered[:, c]
-                    median[y, start + c] = _median(samples[samples < np.inf], m)
+                    median[y, start + c] = median_of(samples[samples < np.inf], m)
                 spread[y, start + c] = 0.5 * np.pi * m / density[c] ** 2
     return median, spread
 
@@ -337,7 +283,7 @@ def _clip_pixel(  # type: ignore[no-untyped-def]
                 state[n] = found[n]
         if left < 3:
             return
-        median = _median(samples, left)
+        median = median_of(samples, left)
         spread = 0.5 * np.pi * left / density**2
 
 

@@ -30,7 +30,15 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from tessera.astro.medians import median7, middle5, middle7, middle9, row_medians7
+from tessera.astro.laplacian import (
+    BORDER,
+    fine_structure,
+    inside,
+    noise_of,
+    significance,
+    significance_at,
+)
+from tessera.astro.medians import median7
 
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -39,11 +47,6 @@ BLOCKED, FOUND, CANDIDATE, SEED, MARK, STALE = (np.uint8(1 << bit) for bit in ra
 """State of a pixel: not to be used, cosmic ray, s' > sigclip, seed, in the list being made, its
 s is out of date."""
 
-_BORDER = 3
-"""Within this distance from the edge med_7(s) is s itself, and no cosmic ray can be found."""
-
-_ZERO, _QUARTER, _TWO, _FOUR = (np.float32(value) for value in (0, 0.25, 2, 4))
-_LEAST_VARIANCE = np.float32(0.00001)
 _LEAST_FINE = np.float32(0.01)
 
 
@@ -96,7 +99,7 @@ def find_cosmic_rays(
         raise ValueError(f"cannot search with {sigclip=}, {sigfrac=}, {objlim=}, {iterations=}")
     if not (np.isfinite(image).all() and np.isfinite(variance).all()):
         raise ValueError("image or variance is not finite")
-    if min(image.shape) <= 2 * _BORDER:
+    if min(image.shape) <= 2 * BORDER:
         return np.zeros(image.shape, bool)
     original = np.ascontiguousarray(image, np.float32), np.ascontiguousarray(variance, np.float32)
     state = _blocked(np.ascontiguousarray(mask, bool))
@@ -133,10 +136,10 @@ def _search(
     ny, nx = state.shape
     image = first_image.copy()
     variance = first_variance.copy()
-    s = _significance(image, variance)
+    s = significance(image, variance)
     seeds = [np.int64(0) for _ in range(0)]
-    for y in range(_BORDER, ny - _BORDER):
-        for x in range(_BORDER, nx - _BORDER):
+    for y in range(BORDER, ny - BORDER):
+        for x in range(BORDER, nx - BORDER):
             if s[y, x] > limits[0]:
                 _judge(image, variance, s, state, y, x, limits)
                 if state[y, x] & SEED:
@@ -156,9 +159,9 @@ def _search(
                 image[y, x] = levels[0]
                 variance[y, x] = levels[1]
         # A new value reaches s through the 7 x 7 median of the variance, s' through another one.
-        for p in _around(state, near, _BORDER, np.uint8(0)):
+        for p in _around(state, near, BORDER, np.uint8(0)):
             y, x = divmod(p, nx)
-            s[y, x] = _laplacian(image, y, x) / (_TWO * _noise(variance, y, x))
+            s[y, x] = significance_at(image, variance, y, x)
         seeds = _judge_again(image, variance, s, state, seeds, near, limits)
 
 
@@ -188,7 +191,7 @@ def _grow(s: Any, state: Any, seeds: Any, low: Any) -> Any:
     cores = _around(state, seeds, 1, CANDIDATE)
     for p in _around(state, cores, 1, np.uint8(0)):
         y, x = divmod(p, nx)
-        if state[y, x] & (FOUND | BLOCKED) or not s[y, x] > low or not _inside(s, y, x):
+        if state[y, x] & (FOUND | BLOCKED) or not s[y, x] > low or not inside(s, y, x):
             continue
         if s[y, x] - median7(s, y, x) > low:
             state[y, x] |= FOUND
@@ -205,7 +208,7 @@ def _judge(image: Any, variance: Any, s: Any, state: Any, y: Any, x: Any, limits
     if not sharp > limits[0]:
         return
     state[y, x] |= CANDIDATE
-    fine = _fine_structure(image, y, x) / _noise(variance, y, x)
+    fine = fine_structure(image, y, x) / noise_of(variance, y, x)
     if sharp / max(fine, _LEAST_FINE) > limits[2]:
         state[y, x] |= SEED
 
@@ -216,7 +219,7 @@ def _judge_again(
 ) -> Any:
     """Judge all pixels that new values can reach and return the seeds there are now."""
     nx = s.shape[1]
-    again = _around(state, changed, 2 * _BORDER, np.uint8(0))
+    again = _around(state, changed, 2 * BORDER, np.uint8(0))
     for p in again:
         y, x = divmod(p, nx)
         state[y, x] = (state[y, x] & (BLOCKED | FOUND)) | STALE
@@ -224,7 +227,7 @@ def _judge_again(
     for p in again:
         y, x = divmod(p, nx)
         state[y, x] &= ~STALE
-        if s[y, x] > limits[0] and _inside(s, y, x):
+        if s[y, x] > limits[0] and inside(s, y, x):
             _judge(image, variance, s, state, y, x, limits)
             if state[y, x] & SEED:
                 now.append(p)
@@ -235,7 +238,7 @@ def _judge_again(
 def _clean(image: Any, variance: Any, state: Any, y: Any, x: Any) -> Any:
     """Give a pixel the mean of the good ones within 5 x 5; return whether there are any."""
     count = 0
-    counts, noise = _ZERO, _ZERO
+    counts, noise = np.float32(0), np.float32(0)
     for j in range(y - 2, y + 3):
         for i in range(x - 2, x + 3):
             if not state[j, i] & (BLOCKED | FOUND):
@@ -279,130 +282,3 @@ def _lower_median(plane: Any, state: Any) -> Any:
     key = (upper << np.uint32(16)) | np.uint32(place)
     key = key & np.uint32(0x7FFFFFFF) if key >> np.uint32(31) else ~key
     return np.array([key], np.uint32).view(np.float32)[0]
-
-
-@nb.njit(nogil=True, cache=True)
-def _significance(image: Any, variance: Any) -> Any:
-    """Return s of the whole image.
-
-    Row medians of the variance wait in a ring of 7 until the row in their middle is due.
-    """
-    ny, nx = image.shape
-    s = np.empty((ny, nx), np.float32)
-    ring = np.empty((7, nx - 2 * _BORDER), np.float32)
-    smooth = np.empty(nx, np.float32)
-    for y in range(2 * _BORDER):
-        row_medians7(variance[y], ring[y])
-    for y in range(ny):
-        smooth[:] = variance[y]
-        if _BORDER <= y < ny - _BORDER:
-            row_medians7(variance[y + _BORDER], ring[(y + _BORDER) % 7])
-            a, b, c, d, e, f, g = ring[0], ring[1], ring[2], ring[3], ring[4], ring[5], ring[6]
-            inner = smooth[_BORDER : nx - _BORDER]
-            for i in range(len(inner)):
-                inner[i] = middle7(a[i], b[i], c[i], d[i], e[i], f[i], g[i])
-        row = s[y]
-        if 0 < y < ny - 1:
-            above, here, below = image[y - 1], image[y], image[y + 1]
-            for i in range(1, nx - 1):
-                row[i] = _laplacian_inside(here[i], here[i - 1], here[i + 1], above[i], below[i])
-            row[0] = _laplacian(image, y, 0)
-            row[nx - 1] = _laplacian(image, y, nx - 1)
-        else:
-            for i in range(nx):
-                row[i] = _laplacian(image, y, i)
-        for i in range(nx):
-            row[i] /= _TWO * np.sqrt(max(smooth[i], _LEAST_VARIANCE))
-    return s
-
-
-@nb.njit(nogil=True, cache=True)
-def _laplacian_inside(c: Any, left: Any, right: Any, up: Any, down: Any) -> Any:
-    """Mean of the four clipped Laplacians of a pixel that is split in four."""
-    to_left = (_FOUR * c - c) - left
-    to_right = (_FOUR * c - right) - c
-    up, down = c + up, down + c
-    return _mean_positive(to_left - up, to_right - up, to_left - down, to_right - down)
-
-
-@nb.njit(nogil=True, cache=True)
-def _mean_positive(a: Any, b: Any, c: Any, d: Any) -> Any:
-    """Mean with negatives set to 0, of upper left, upper right, lower left and lower right."""
-    return ((max(a, _ZERO) + max(d, _ZERO)) + (max(c, _ZERO) + max(b, _ZERO))) * _QUARTER
-
-
-@nb.njit(nogil=True, cache=True)
-def _laplacian(image: Any, y: Any, x: Any) -> Any:
-    """Mean of the four clipped Laplacians of any pixel.
-
-    What lies outside the image counts as 0. The reference has code of its own for each side, with
-    other roundings.
-    """
-    ny, nx = image.shape
-    c = image[y, x]
-    left = image[y, x - 1] if x > 0 else _ZERO
-    right = image[y, x + 1] if x < nx - 1 else _ZERO
-    up = image[y - 1, x] if y > 0 else _ZERO
-    down = image[y + 1, x] if y < ny - 1 else _ZERO
-    if 0 < y < ny - 1 and x < nx - 1:
-        return _laplacian_inside(c, left, right, up, down)
-    four = _FOUR * c
-    three = four - c
-    upper_left = (three - left) - (c + up)
-    upper_right = ((four - right) - c) - (c + up)
-    lower_left = (three - left) - (down + c)
-    lower_right = ((four - right) - c) - (down + c)
-    if x == nx - 1:
-        upper_right = three - (c + up)
-        lower_right = (four - down) - (c + c)
-    if y == 0:
-        upper_left = (c + c) - left
-        upper_right = (c + c) - right
-    if y == ny - 1:
-        lower_left = three - (c + left) if x > 0 else c + c
-        lower_right = three - (right + c) if x < nx - 1 else three - c
-    return _mean_positive(upper_left, upper_right, lower_left, lower_right)
-
-
-@nb.njit(nogil=True, cache=True)
-def _noise(variance: Any, y: Any, x: Any) -> Any:
-    """Noise that a pixel would have without a cosmic ray."""
-    smooth = median7(variance, y, x) if _inside(variance, y, x) else variance[y, x]
-    return np.sqrt(max(smooth, _LEAST_VARIANCE))
-
-
-@nb.njit(nogil=True, cache=True)
-def _fine_structure(image: Any, y: Any, x: Any) -> Any:
-    """med_5 - med_9(med_5) of the image at one pixel; 0 within 4 pixels of the edge.
-
-    Within 2 pixels of the edge med_5 is the image itself.
-    """
-    ny, nx = image.shape
-    if not (4 <= y < ny - 4 and 4 <= x < nx - 4):
-        return _ZERO
-    left, right = max(x - 4, 2), min(x + 5, nx - 2)
-    across = np.empty((13, 9), np.float32)
-    fine = image[y - 4 : y + 5, x - 4 : x + 5].copy()
-    width = right - left
-    for j in range(max(y - 6, 0), min(y + 7, ny)):
-        row = image[j, left - 2 : right + 2]
-        out = across[j - y + 6]
-        for i in range(width):
-            out[i] = middle5(row[i], row[i + 1], row[i + 2], row[i + 3], row[i + 4])
-    for j in range(max(y - 4, 2), min(y + 5, ny - 2)):
-        out = fine[j - y + 4, left - x + 4 :]
-        k = j - y + 4
-        a, b, c, d, e = across[k], across[k + 1], across[k + 2], across[k + 3], across[k + 4]
-        for i in range(width):
-            out[i] = middle5(a[i], b[i], c[i], d[i], e[i])
-    m = np.empty(9, np.float32)
-    for j in range(9):
-        r = fine[j]
-        m[j] = middle9(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8])
-    return fine[4, 4] - middle9(m[0], m[1], m[2], m[3], m[4], m[5], m[6], m[7], m[8])
-
-
-@nb.njit(nogil=True, cache=True)
-def _inside(plane: Any, y: Any, x: Any) -> Any:
-    ny, nx = plane.shape
-    return _BORDER <= y < ny - _BORDER and _BORDER <= x < nx - _BORDER

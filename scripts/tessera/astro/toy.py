@@ -12,13 +12,12 @@ import numpy.typing as npt
 from astropy.io import fits
 from astropy.table import Table
 
+from tessera.astro.camera import Ccd, expose
 from tessera.astro.scene import BETA, KINDS, STAR, Sources, core_radius
 from tessera.astro.survey import (
-    Ccd,
     Survey,
     Visit,
     counts,
-    expose,
     ideal_snr,
     make_sky,
     make_visits,
