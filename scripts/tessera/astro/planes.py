@@ -150,17 +150,17 @@ def _drop_times(content: bytearray) -> None:
             size, count = hdu.header["NAXIS1"], hdu.header["NAXIS2"]
             start = hdu.fileinfo()["datLoc"]
             rows = np.frombuffer(content, np.uint8, size * count, start).reshape(count, size)
-            gzipped = {"GZIP_COMPRESSED_DATA"}
-            if hdu.header["ZCMPTYPE"].startswith("GZIP"):
-                gzipped.add("COMPRESSED_DATA")
-            for name in gzipped & set(hdu.columns.names):
-                wide = "Q" in hdu.columns[name].format
-                first = hdu.data.dtype.fields[name][1]
-                pairs = np.ascontiguousarray(rows[:, first : first + (16 if wide else 8)])
-                for length, offset in pairs.view(">i8" if wide else ">i4").tolist():
-                    place = start + size * count + offset
-                    if length:
-                        content[place + 4 : place + 8] = bytes(4)
+            # Rice's method takes whole numbers: tiles that cannot be made such are gzipped.
+            name = "GZIP_COMPRESSED_DATA"
+            if name not in hdu.columns.names:
+                continue
+            wide = "Q" in hdu.columns[name].format
+            first = hdu.data.dtype.fields[name][1]
+            pairs = np.ascontiguousarray(rows[:, first : first + (16 if wide else 8)])
+            for length, offset in pairs.view(">i8" if wide else ">i4").tolist():
+                place = start + size * count + offset
+                if length:
+                    content[place + 4 : place + 8] = bytes(4)
             del rows
 
 
@@ -252,8 +252,8 @@ def write_coadd(
     """Write the planes IMAGE, MASK, VARIANCE and NIMAGE of a co-add, without loss.
 
     A pixel that two patches share must be the same in both, and rounding would depend on its
-    neighbours. Noise hardly shrinks without loss: for a quarter less of the disk, gzip takes as
-    long as the whole co-add. So image and variance are stored as they are, the others by Rice's
+    neighbours. Noise hardly shrinks without loss: for a quarter less of the disk, gzip takes nearly
+    as long as the whole co-add. So image and variance are stored as they are, the others by Rice's
     method.
     """
     hdus = []
