@@ -35,6 +35,8 @@ wildcard_constraints:
     visit=r"[A-Za-z0-9][A-Za-z0-9_-]*",
     ccd=r"[A-Za-z0-9-]+",
     patch=r"x-?\d+y-?\d+",
+    tile=r"s\d+p\d+",
+    node=r"\d+-\d+",
 
 
 report: "report/workflow.rst"
@@ -44,6 +46,7 @@ include: "rules/common.smk"
 include: "rules/toy.smk"
 include: "rules/neuro.smk"
 include: "rules/astro.smk"
+include: "rules/vgwas.smk"
 
 
 rule all:

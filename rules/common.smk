@@ -17,9 +17,12 @@ LIBRARY = [
     "schemas/config.yaml",
     "schemas/neuro.yaml",
     "schemas/neuro_subjects.yaml",
+    "schemas/vgwas.yaml",
+    "schemas/vgwas_images.yaml",
     *[f"scripts/tessera/{name}.py" for name in (
-        "__init__", "alive", "config", "config_docs", "digest", "errors", "figures", "headers", "job",
-        "nifti", "page", "sheets", "tiles", "verdict",
+        "__init__", "alive", "config", "config_docs", "digest", "errors", "figures", "genotypes",
+        "headers", "job", "nifti", "page", "plink_filesets", "plink_tables", "pvalues", "sheets",
+        "tiles", "verdict",
         "astro/__init__", "astro/accounting", "astro/bits", "astro/camera", "astro/catalogue", "astro/charts", "astro/clean",
         "astro/clip", "astro/coadd", "astro/combine", "astro/cosmics", "astro/detect", "astro/exposure",
         "astro/growth", "astro/index", "astro/laplacian", "astro/lattice", "astro/medians", "astro/mosaic", "astro/noise",
@@ -31,6 +34,11 @@ LIBRARY = [
         "neuro/fit", "neuro/gradients", "neuro/group", "neuro/mask", "neuro/nlm", "neuro/noise",
         "neuro/phantom", "neuro/plan", "neuro/presets", "neuro/qc", "neuro/readings",
         "neuro/series", "neuro/slabs", "neuro/summary", "neuro/tensor", "neuro/toy",
+        "vgwas/__init__", "vgwas/brains", "vgwas/charts", "vgwas/check", "vgwas/clusters",
+        "vgwas/design", "vgwas/engines", "vgwas/exact", "vgwas/gwas_page", "vgwas/inference",
+        "vgwas/maps", "vgwas/parts", "vgwas/permutations", "vgwas/permuted", "vgwas/phenotype",
+        "vgwas/plan", "vgwas/prepare", "vgwas/report", "vgwas/rows", "vgwas/scan", "vgwas/simulate",
+        "vgwas/study", "vgwas/subjects", "vgwas/toy", "vgwas/voxels",
     )],
 ]  # fmt: skip
 

@@ -6,6 +6,7 @@ rule toy:
     input:
         neuro="<toy>/neuro/subjects.tsv",
         astro="<toy>/astro/visits.tsv",
+        vgwas="<toy>/vgwas/images.tsv",
 
 
 rule toy_neuro:
@@ -50,3 +51,25 @@ rule toy_astro:
         "../envs/astro.yaml"
     script:
         "../scripts/toy/toy_astro.py"
+
+
+rule toy_vgwas:
+    """A cohort with known truth: genotypes, maps with planted effects, covariates, defects."""
+    output:
+        sheet="<toy>/vgwas/images.tsv",
+        data=directory("<toy>/vgwas/data"),
+    log:
+        "<logs>/toy/vgwas.log",
+    benchmark:
+        "<benchmarks>/toy/vgwas.jsonl"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 500 * attempt,
+        runtime=lambda wildcards, attempt: 10 * attempt,
+    params:
+        seed=config["seed"],
+        code=code("toy/toy_vgwas"),
+    conda:
+        "../envs/vgwas.yaml"
+    script:
+        "../scripts/toy/toy_vgwas.py"

@@ -124,7 +124,7 @@ def library_closure(path: Path, seen: set[Path]) -> set[Path]:
 
 @pytest.mark.parametrize(
     "script",
-    sorted(p for d in ("neuro", "astro", "toy") for p in ROOT.glob(f"scripts/{d}/*.py")),
+    sorted(p for d in ("neuro", "astro", "vgwas", "toy") for p in ROOT.glob(f"scripts/{d}/*.py")),
     ids=lambda p: p.stem,
 )
 def test_every_import_is_in_the_environment(script: Path) -> None:

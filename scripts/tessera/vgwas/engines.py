@@ -1,0 +1,236 @@
+"""Products of SNP rows and maps, of which only what passes a limit is kept.
+
+A product of unit rows is a correlation. It is computed in single precision, by a BLAS or on a GPU,
+and serves as a sieve alone: what it lets pass is decided again in double precision
+(`tessera.vgwas.exact`), so that neither the library nor the shape of a block can change a result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+Singles = npt.NDArray[np.float32]
+Places = npt.NDArray[np.int32]
+
+_WIDTH = 2048  # voxels of a block of the product, which stays in the cache with 512 SNPs or so
+_STEP = 64
+
+
+def margin(n: int) -> float:
+    """Return how far a correlation of N subjects in single precision may be from the exact one.
+
+    A sum of N products of unit vectors errs by about 2^-24, whatever N, where errors are random,
+    and by at most N 2^-24 (Higham 2002, section 3.1). This is far beyond what is seen (a test
+    measures it) and far below what would make the second look expensive.
+    """
+    return float(2.0**-24 * (16 + 2 * np.sqrt(n)))
+
+
+@dataclass(frozen=True)
+class Passed:
+    """Pairs that passed a limit.
+
+    Attributes
+    ----------
+    row, voxel
+        (P,) int32, sorted by row and then by voxel.
+    r
+        (P,) float32, the correlation in single precision (where there are weights: times those).
+    best, best_at
+        (S,) largest |r| of each row, and where.
+    """
+
+    row: Places
+    voxel: Places
+    r: Singles
+    best: Singles
+    best_at: Places
+
+
+class Engine(Protocol):
+    """Multiplies rows by the maps."""
+
+    def sieve(
+        self,
+        x: Singles,
+        limit: Singles,
+        weights: Singles | None = None,
+        kind: npt.NDArray[np.int64] | None = None,
+    ) -> Passed:
+        """Return the pairs whose |r| is at least the limit of their row.
+
+        Parameters
+        ----------
+        x
+            (S, N) rows of length 1.
+        limit
+            (S,) limits.
+        weights
+            (W, V) by which products are multiplied; None: by nothing.
+        kind
+            (S,) which of the W weights a row takes.
+        """
+
+
+class Sgemm:
+    """The BLAS of numpy.
+
+    Parameters
+    ----------
+    phenotype
+        (V, N) float32 rows of length 1; a memory map will do.
+    """
+
+    def __init__(self, phenotype: Singles) -> None:
+        self._y = phenotype
+        self._product = np.empty((0, 0), np.float32)
+        self._row = np.empty(1 << 16, np.int32)
+        self._voxel = np.empty(1 << 16, np.int32)
+        self._r = np.empty(1 << 16, np.float32)
+
+    def sieve(
+        self,
+        x: Singles,
+        limit: Singles,
+        weights: Singles | None = None,
+        kind: npt.NDArray[np.int64] | None = None,
+    ) -> Passed:
+        """See `Engine`."""
+        best, best_at = np.full(len(x), -1, np.float32), np.zeros(len(x), np.int32)
+        found = 0
+        if len(self._product) != len(x):
+            self._product = np.empty((len(x), _WIDTH), np.float32)
+        for start in range(0, len(self._y), _WIDTH):
+            y = self._y[start : start + _WIDTH]
+            c = np.matmul(x, y.T, out=self._product if len(y) == _WIDTH else None)
+            while True:
+                kept = self._row, self._voxel, self._r
+                if weights is None or kind is None:
+                    count = _sift(c, limit, best, best_at, *kept, found, start)
+                else:
+                    part = np.ascontiguousarray(weights[:, start : start + len(y)])
+                    count = _sift_weighted(c, part, kind, limit, best, best_at, *kept, found, start)
+                if count <= len(self._row):
+                    found = count
+                    break
+                self._grow(count)
+        # Blocks of voxels came one after the other: a stable sort by row keeps voxels in order.
+        order = np.argsort(self._row[:found], kind="stable")
+        return Passed(
+            self._row[:found][order],
+            self._voxel[:found][order],
+            self._r[:found][order],
+            best,
+            best_at,
+        )
+
+    def _grow(self, least: int) -> None:
+        self._row = np.resize(self._row, 2 * least)
+        self._voxel = np.resize(self._voxel, 2 * least)
+        self._r = np.resize(self._r, 2 * least)
+
+
+class Torch:
+    """A GPU, where PyTorch finds one; otherwise the processor, through PyTorch.
+
+    Parameters
+    ----------
+    phenotype
+        (V, N) float32 rows of length 1.
+    """
+
+    def __init__(self, phenotype: Singles) -> None:
+        import torch
+
+        self._torch: Any = torch
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        torch.backends.cuda.matmul.allow_tf32 = False  # 10 bits of mantissa would not do
+        self._y = torch.from_numpy(np.array(phenotype)).to(self._device)
+
+    def sieve(
+        self,
+        x: Singles,
+        limit: Singles,
+        weights: Singles | None = None,
+        kind: npt.NDArray[np.int64] | None = None,
+    ) -> Passed:
+        """See `Engine`."""
+        torch = self._torch
+        c = torch.from_numpy(x).to(self._device) @ self._y.T
+        if weights is not None:
+            c *= torch.from_numpy(weights).to(self._device)[torch.from_numpy(kind).to(self._device)]
+        size = c.abs()
+        best, best_at = size.max(dim=1)
+        at = torch.nonzero(size >= torch.from_numpy(limit).to(self._device)[:, None])
+        r = c[at[:, 0], at[:, 1]]
+        return Passed(
+            at[:, 0].to(torch.int32).cpu().numpy(),
+            at[:, 1].to(torch.int32).cpu().numpy(),
+            r.cpu().numpy(),
+            best.cpu().numpy(),
+            best_at.to(torch.int32).cpu().numpy(),
+        )
+
+
+ENGINES: dict[str, Callable[[Singles], Engine]] = {"sgemm": Sgemm, "torch": Torch}
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _sift(c, limit, best, best_at, out_row, out_voxel, out_r, found, offset):  # type: ignore[no-untyped-def]
+    rows, width = c.shape
+    room = len(out_row)
+    for s in range(rows):
+        least, top, at = limit[s], best[s], best_at[s]
+        for start in range(0, width, _STEP):
+            stop = min(start + _STEP, width)
+            largest = np.float32(0)
+            for j in range(start, stop):
+                largest = max(largest, abs(c[s, j]))
+            if largest > top or largest >= least:
+                for j in range(start, stop):
+                    size = abs(c[s, j])
+                    if size > top:
+                        top, at = size, offset + j
+                    if size >= least:
+                        if found < room:
+                            out_row[found] = s
+                            out_voxel[found] = offset + j
+                            out_r[found] = c[s, j]
+                        found += 1
+        best[s], best_at[s] = top, at
+    return found
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _sift_weighted(  # type: ignore[no-untyped-def]
+    c, weights, kind, limit, best, best_at, out_row, out_voxel, out_r, found, offset
+):
+    rows, width = c.shape
+    room = len(out_row)
+    for s in range(rows):
+        least, top, at = limit[s], best[s], best_at[s]
+        weight = weights[kind[s]]
+        for start in range(0, width, _STEP):
+            stop = min(start + _STEP, width)
+            largest = np.float32(0)
+            for j in range(start, stop):
+                largest = max(largest, abs(c[s, j]) * weight[j])
+            if largest > top or largest >= least:
+                for j in range(start, stop):
+                    size = abs(c[s, j]) * weight[j]
+                    if size > top:
+                        top, at = size, offset + j
+                    if size >= least:
+                        if found < room:
+                            out_row[found] = s
+                            out_voxel[found] = offset + j
+                            out_r[found] = c[s, j] * weight[j]
+                        found += 1
+        best[s], best_at[s] = top, at
+    return found

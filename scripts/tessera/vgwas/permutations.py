@@ -1,0 +1,30 @@
+"""Permutations of subjects: the k-th depends on the seed and on k, on nothing else."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+
+
+def permutation(k: int, blocks: Ints, seed: int) -> Ints:
+    """Return the k-th permutation, (N,) places in ``range(N)``.
+
+    Parameters
+    ----------
+    k
+        Its number; 0 is the identity, the data as observed.
+    blocks
+        (N,) exchangeability block of each subject; subjects change places within a block only.
+    seed
+        Seed of them all. The numbers are those of Philox with the key (seed, k).
+    """
+    places = np.arange(len(blocks))
+    if k == 0:
+        return places
+    rng = np.random.Generator(np.random.Philox(key=np.array([seed, k], np.uint64)))
+    for block in np.unique(blocks):
+        members = np.flatnonzero(blocks == block)
+        places[members] = rng.permutation(members)
+    return places
