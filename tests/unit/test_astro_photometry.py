@@ -258,7 +258,7 @@ def test_surroundings():
 def test_moffat_profiles_are_recovered(fwhm, beta):
     true = growth.Moffat(fwhm, beta)
     radii = growth.LADDER * 1.1 * fwhm
-    fitted = growth.fit_moffat(radii, 7e3 * true.enclosed(radii), np.zeros(len(radii)))
+    fitted, _ = growth.fit_moffat(radii, 7e3 * true.enclosed(radii), np.zeros(len(radii)))
     assert fitted.fwhm == pytest.approx(fwhm, rel=0.01)
     assert fitted.enclosed(radii) == pytest.approx(true.enclosed(radii), abs=1e-3)
     assert true.enclosed(true.radius(0.3)) == pytest.approx(0.3)
@@ -267,6 +267,19 @@ def test_moffat_profiles_are_recovered(fwhm, beta):
     rings = [true.enclosed(r + step) - true.enclosed(r) for r in (step, fwhm / 2)]
     density = [rings[0] / (3 * step**2), rings[1] / (fwhm * step + step**2)]
     assert density[1] / density[0] == pytest.approx(0.5, rel=1e-3)
+
+
+def test_errors_of_a_fitted_profile_are_its_scatter():
+    rng = np.random.default_rng(8)
+    true = growth.Moffat(1.0, 3.0).enclosed(growth.LADDER)
+    errors = np.full(len(true), 0.01)
+    fits = [
+        growth.fit_moffat(growth.LADDER, true * (1 + rng.normal(0, 0.01, len(true))), errors)
+        for _ in range(300)
+    ]
+    shares = np.array([profile.enclosed(growth.LADDER) for profile, _ in fits])
+    stated = np.median([uncertain for _, uncertain in fits], axis=0)
+    assert (shares / true).std(axis=0) == pytest.approx(stated, rel=0.2)
 
 
 def test_stars_are_told_from_more_numerous_galaxies():

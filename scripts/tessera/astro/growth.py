@@ -74,7 +74,7 @@ NOT_MOFFAT = 0.002
 """How far, relatively, growth curves of stars are from those of Moffat profiles."""
 
 
-def fit_moffat(radii: Floats, curve: Floats, errors: Floats) -> Moffat:
+def fit_moffat(radii: Floats, curve: Floats, errors: Floats) -> tuple[Moffat, Floats]:
     """Fit a Moffat profile to a growth curve.
 
     Parameters
@@ -86,6 +86,11 @@ def fit_moffat(radii: Floats, curve: Floats, errors: Floats) -> Moffat:
     errors
         (K,) its relative standard errors, to which NOT_MOFFAT is added. Where they say little
         about beta, it stays within about 1 of 3.
+
+    Returns
+    -------
+    The profile; (K,) relative standard errors of the shares of the flux that it encloses within
+    the radii, to first order.
     """
     weights = 1 / np.hypot(errors, NOT_MOFFAT)
 
@@ -101,7 +106,20 @@ def fit_moffat(radii: Floats, curve: Floats, errors: Floats) -> Moffat:
         bounds=([np.log(0.05 * half), 1.3], [np.log(20 * half), 20.0]),
         x_scale=[0.1, 1.0],
     )
-    return Moffat(float(np.exp(fit.x[0])), float(fit.x[1]))
+
+    def logs(parameters: Floats) -> Floats:
+        profile = Moffat(float(np.exp(parameters[0])), float(parameters[1]))
+        share: Floats = np.log(profile.enclosed(radii))
+        return share
+
+    steps = np.diag([1e-3, 1e-3 * float(fit.x[1])])
+    slopes = np.array([(logs(fit.x + d) - logs(fit.x - d)) / (2 * d.sum()) for d in steps])
+    # Only what was measured is uncertain: NOT_MOFFAT, in the weights, is no noise.
+    gain = np.linalg.pinv(fit.jac) * np.append(weights * errors, 1.0)
+    return (
+        Moffat(float(np.exp(fit.x[0])), float(fit.x[1])),
+        np.sqrt(np.square(slopes.T @ gain).sum(axis=1)),
+    )
 
 
 def half_sample_mode(values: Floats) -> float:
@@ -268,15 +286,17 @@ def pool(patches: Sequence[Stars]) -> Curve:
         )
     )
     middle, errors = middle_curve(every)
-    profile = fit_moffat(LADDER, middle, errors)
+    profile, uncertain = fit_moffat(LADDER, middle, errors)
     model = profile.enclosed(LADDER)
     # The curve is measured where that is exact, and the profile's where it is not.
     trust = NOT_MOFFAT**2 / (NOT_MOFFAT**2 + np.square(errors))
     share = model * (1 + trust * (middle * model[OUTER] / model - 1))
-    # What lies beyond the last radius is an extrapolation, trusted to a tenth of itself.
+    # What lies beyond the last radius is an extrapolation, trusted to a tenth of itself, of a
+    # profile that few or faint stars leave uncertain.
+    beyond = np.hypot(uncertain, 0.1 * (1 - model[-1]))
     curve = Curve(
         share=share,
-        error=np.hypot(errors * np.sqrt(trust), 0.1 * float(1 - model[-1])),
+        error=np.hypot(errors * np.sqrt(trust), beyond),
         seeing=ASSUMED.seeing,
         profile=profile,
         stars=len(every.x),

@@ -225,7 +225,7 @@ def measure_patch(
         look = _look(patch, profile, None, settings)
         stars = look.stars()
     if len(stars.x):
-        fitted = growth.fit_moffat(growth.LADDER * profile.fwhm, *growth.middle_curve(stars))
+        fitted, _ = growth.fit_moffat(growth.LADDER * profile.fwhm, *growth.middle_curve(stars))
         # Beyond that the apertures of the first look could not tell, and they were no stars.
         if 0.2 < fitted.fwhm / profile.fwhm < 4:
             profile = fitted
