@@ -19,7 +19,7 @@ Singles = npt.NDArray[np.float32]
 Places = npt.NDArray[np.int32]
 
 _WIDTH = 2048  # voxels of a block of the product, which stays in the cache with 512 SNPs or so
-_STEP = 64
+_STEP = 32
 
 
 def margin(n: int) -> float:
@@ -42,8 +42,8 @@ class Passed:
         (P,) int32, sorted by row and then by voxel.
     r
         (P,) float32, the correlation in single precision (where there are weights: times those).
-    best, best_at
-        (S,) largest |r| of each row, and where.
+    best, best_at, second
+        (S,) largest |r| of each row, where that is, and the second largest.
     """
 
     row: Places
@@ -51,6 +51,7 @@ class Passed:
     r: Singles
     best: Singles
     best_at: Places
+    second: Singles
 
 
 class Engine(Protocol):
@@ -102,20 +103,19 @@ class Sgemm:
         kind: npt.NDArray[np.int64] | None = None,
     ) -> Passed:
         """See `Engine`."""
-        best, best_at = np.full(len(x), -1, np.float32), np.zeros(len(x), np.int32)
+        best, second = np.full((2, len(x)), -1, np.float32)
+        best_at = np.zeros(len(x), np.int32)
         found = 0
         if len(self._product) != len(x):
             self._product = np.empty((len(x), _WIDTH), np.float32)
         for start in range(0, len(self._y), _WIDTH):
             y = self._y[start : start + _WIDTH]
             c = np.matmul(x, y.T, out=self._product if len(y) == _WIDTH else None)
+            if weights is not None:
+                _weigh(c, weights[:, start : start + len(y)], kind)
             while True:
                 kept = self._row, self._voxel, self._r
-                if weights is None or kind is None:
-                    count = _sift(c, limit, best, best_at, *kept, found, start)
-                else:
-                    part = np.ascontiguousarray(weights[:, start : start + len(y)])
-                    count = _sift_weighted(c, part, kind, limit, best, best_at, *kept, found, start)
+                count = _sift(c, limit, best, best_at, second, *kept, found, start)
                 if count <= len(self._row):
                     found = count
                     break
@@ -128,6 +128,7 @@ class Sgemm:
             self._r[:found][order],
             best,
             best_at,
+            second,
         )
 
     def _grow(self, least: int) -> None:
@@ -166,15 +167,16 @@ class Torch:
         if weights is not None:
             c *= torch.from_numpy(weights).to(self._device)[torch.from_numpy(kind).to(self._device)]
         size = c.abs()
-        best, best_at = size.max(dim=1)
+        tops, places = torch.topk(size, min(2, size.shape[1]), dim=1)
         at = torch.nonzero(size >= torch.from_numpy(limit).to(self._device)[:, None])
         r = c[at[:, 0], at[:, 1]]
         return Passed(
             at[:, 0].to(torch.int32).cpu().numpy(),
             at[:, 1].to(torch.int32).cpu().numpy(),
             r.cpu().numpy(),
-            best.cpu().numpy(),
-            best_at.to(torch.int32).cpu().numpy(),
+            tops[:, 0].cpu().numpy(),
+            places[:, 0].to(torch.int32).cpu().numpy(),
+            tops[:, -1].cpu().numpy() if size.shape[1] > 1 else np.full(len(x), -1, np.float32),
         )
 
 
@@ -182,55 +184,48 @@ ENGINES: dict[str, Callable[[Singles], Engine]] = {"sgemm": Sgemm, "torch": Torc
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _sift(c, limit, best, best_at, out_row, out_voxel, out_r, found, offset):  # type: ignore[no-untyped-def]
+def _sift(  # type: ignore[no-untyped-def]
+    c, limit, best, best_at, second, out_row, out_voxel, out_r, found, offset
+):
     rows, width = c.shape
     room = len(out_row)
+    whole = width // _STEP
     for s in range(rows):
-        least, top, at = limit[s], best[s], best_at[s]
-        for start in range(0, width, _STEP):
-            stop = min(start + _STEP, width)
+        row, least, top, at, next_top = c[s], limit[s], best[s], best_at[s], second[s]
+        for step in range(whole + 1):
+            start = step * _STEP
             largest = np.float32(0)
-            for j in range(start, stop):
-                largest = max(largest, abs(c[s, j]))
-            if largest > top or largest >= least:
+            # Of the steps of full length the compiler knows the length: these are fast.
+            if step < whole:
+                stop = start + _STEP
+                for j in range(_STEP):
+                    size = abs(row[start + j])
+                    largest = size if size > largest else largest
+            else:
+                stop = width
                 for j in range(start, stop):
-                    size = abs(c[s, j])
+                    largest = max(largest, abs(row[j]))
+            if largest > next_top or largest >= least:
+                for j in range(start, stop):
+                    size = abs(row[j])
+                    # A block that comes again, once there is more room, counts once.
                     if size > top:
-                        top, at = size, offset + j
+                        top, at, next_top = size, offset + j, top
+                    elif size > next_top and offset + j != at:
+                        next_top = size
                     if size >= least:
                         if found < room:
                             out_row[found] = s
                             out_voxel[found] = offset + j
-                            out_r[found] = c[s, j]
+                            out_r[found] = row[j]
                         found += 1
-        best[s], best_at[s] = top, at
+        best[s], best_at[s], second[s] = top, at, next_top
     return found
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _sift_weighted(  # type: ignore[no-untyped-def]
-    c, weights, kind, limit, best, best_at, out_row, out_voxel, out_r, found, offset
-):
-    rows, width = c.shape
-    room = len(out_row)
-    for s in range(rows):
-        least, top, at = limit[s], best[s], best_at[s]
+def _weigh(c, weights, kind):  # type: ignore[no-untyped-def]
+    for s in range(len(c)):
         weight = weights[kind[s]]
-        for start in range(0, width, _STEP):
-            stop = min(start + _STEP, width)
-            largest = np.float32(0)
-            for j in range(start, stop):
-                largest = max(largest, abs(c[s, j]) * weight[j])
-            if largest > top or largest >= least:
-                for j in range(start, stop):
-                    size = abs(c[s, j]) * weight[j]
-                    if size > top:
-                        top, at = size, offset + j
-                    if size >= least:
-                        if found < room:
-                            out_row[found] = s
-                            out_voxel[found] = offset + j
-                            out_r[found] = c[s, j] * weight[j]
-                        found += 1
-        best[s], best_at[s] = top, at
-    return found
+        for j in range(c.shape[1]):
+            c[s, j] *= weight[j]

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from tessera.vgwas.rows import Rows
+from tessera.vgwas.rows import Rows, dot
 
 Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int32]
@@ -107,24 +107,16 @@ def estimates(
     return beta * scale[voxel], error * scale[voxel], t
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
-def _dot(a, b):  # type: ignore[no-untyped-def]
-    total = 0.0
-    for i in range(len(a)):
-        total += a[i] * b[i]
-    return total
-
-
 @numba.njit(cache=True, nogil=True)
 def _correlate(x, norm, absent, kept, y, y_norm, basis, turned, row, voxel, r):  # type: ignore[no-untyped-def]
     for p in range(len(row)):
         s, v = row[p], voxel[p]
         left = y_norm[v] ** 2
         for j in range(len(turned)):
-            left -= _dot(turned[j], y[v]) ** 2
+            left -= dot(turned[j], y[v]) ** 2
         if len(absent):
             left -= _explained(absent[s], kept[s], basis, y[v])[0]
-        r[p] = _dot(x[s], y[v]) / (norm[s] * np.sqrt(left))
+        r[p] = dot(x[s], y[v]) / (norm[s] * np.sqrt(left))
 
 
 @numba.njit(cache=True, nogil=True)
@@ -155,7 +147,7 @@ def _fit(x, norm, absent, kept, y, basis, row, voxel, beta, rss):  # type: ignor
     k = len(basis)
     for p in range(len(row)):
         s, v = row[p], voxel[p]
-        b = _dot(x[s], y[v]) / norm[s] ** 2
+        b = dot(x[s], y[v]) / norm[s] ** 2
         total = 0.0
         if len(absent) and absent[s].any():
             weights = _explained(absent[s], kept[s], basis, y[v])[1]

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tessera.vgwas.exact import Model
-from tessera.vgwas.rows import Rows, adjust_kept
+from tessera.vgwas.rows import Rows, adjust_kept, dot
 
 Floats = npt.NDArray[np.float64]
 
@@ -63,13 +63,10 @@ def map_weights(model: Model, turned: Floats) -> npt.NDArray[np.float32]:
     return (1 / np.sqrt(np.square(model.norm) - explained)).astype(np.float32)[np.newaxis]
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@numba.njit(cache=True, nogil=True)
 def _lengths(x, basis, norm):  # type: ignore[no-untyped-def]
     for s in range(len(x)):
         left = norm[s] ** 2
         for j in range(len(basis)):
-            inner = 0.0
-            for i in range(x.shape[1]):
-                inner += basis[j, i] * x[s, i]
-            left -= inner**2
+            left -= dot(basis[j], x[s]) ** 2
         norm[s] = np.sqrt(left)

@@ -192,6 +192,15 @@ def adjust_kept(x: Floats, absent: npt.NDArray[np.bool_], kept: Floats, basis: F
     return rest
 
 
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def dot(a, b):  # type: ignore[no-untyped-def]
+    """Return the sum of products in double precision, always in the same order."""
+    total = 0.0
+    for i in range(len(a)):
+        total += a[i] * b[i]
+    return total
+
+
 @numba.njit(cache=True, nogil=True)
 def _code(dosages, basis, coding, min_mac, max_missing, x, norm, maf, missing, status):  # type: ignore[no-untyped-def]
     n_block, n = dosages.shape
@@ -240,14 +249,10 @@ def _code(dosages, basis, coding, min_mac, max_missing, x, norm, maf, missing, s
         # Twice: what rounding leaves of a covariate that explains nearly all is taken off as well.
         for _ in range(2):
             for j in range(k):
-                weight = 0.0
-                for i in range(n):
-                    weight += basis[j, i] * x[s, i]
+                weight = dot(basis[j], x[s])
                 for i in range(n):
                     x[s, i] -= weight * basis[j, i]
-        rest = 0.0
-        for i in range(n):
-            rest += x[s, i] * x[s, i]
+        rest = dot(x[s], x[s])
         norm[s] = np.sqrt(rest)
         if rest <= _LEAST * spread:
             status[s] = _COLLINEAR

@@ -163,17 +163,22 @@ class Mapper:
         weights, kind = self._weights(rows, None)
         limit = r_of_t(least, rows.df) - self._margin
         passed = self._engine.sieve(unit, limit.astype(np.float32), weights, kind)
-        few = np.flatnonzero(passed.best < limit + 2 * self._margin)
-        if not len(few):
-            return passed.row, passed.voxel
-        # Nothing of these SNPs is surely above: their strongest voxels are looked for.
-        lower = np.minimum(limit, self._best(rows, passed) - self._margin)[few]
-        more = self._engine.sieve(
-            unit[few], lower.astype(np.float32), weights, None if kind is None else kind[few]
-        )
-        sure = ~np.isin(passed.row, few)
-        row = np.concatenate([passed.row[sure], few[more.row].astype(np.int32)])
-        voxel = np.concatenate([passed.voxel[sure], more.voxel])
+        # Of SNPs of which nothing is surely above, the strongest voxel is told: where two are so
+        # near to each other that the product cannot tell, both are looked at.
+        weak = passed.best < limit + 2 * self._margin
+        plain = passed.best - passed.second > 2 * self._margin if weights is None else ~weak
+        strong = ~weak[passed.row]
+        row, voxel = passed.row[strong], passed.voxel[strong]
+        alone, few = np.flatnonzero(weak & plain), np.flatnonzero(weak & ~plain)
+        row = np.concatenate([row, alone.astype(np.int32)])
+        voxel = np.concatenate([voxel, passed.best_at[alone]])
+        if len(few):
+            lower = np.minimum(limit, self._best(rows, passed) - self._margin)[few]
+            more = self._engine.sieve(
+                unit[few], lower.astype(np.float32), weights, None if kind is None else kind[few]
+            )
+            row = np.concatenate([row, few[more.row].astype(np.int32)])
+            voxel = np.concatenate([voxel, more.voxel])
         order = np.argsort(row, kind="stable")
         return row[order], voxel[order]
 
