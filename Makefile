@@ -9,7 +9,7 @@ PROFILE ?= profiles/local
 ARGS ?=
 RUN := $(BIN)/snakemake --profile $(PROFILE) $(ARGS)
 
-.PHONY: help demo toy resume report test test-fast lint format bench dag docs lock clean
+.PHONY: help demo toy resume report test test-fast lint format bench bench-stein dag docs lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -67,6 +67,11 @@ bench: $(READY)  ## measure beside the peers (docs/develop.md); writes benchmark
 	PYTHONPATH=scripts $(BIN)/python benchmarks/astro/kernels.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/astro/survey.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/astro/memory.py
+	PYTHONPATH=scripts $(BIN)/python benchmarks/vgwas/kernels.py
+	PYTHONPATH=scripts $(BIN)/python benchmarks/vgwas/stein.py
+
+bench-stein: $(READY)  ## the scan of Stein et al. 2010 in its full size, on two cores
+	PYTHONPATH=scripts $(BIN)/python benchmarks/vgwas/stein.py
 
 dag docs: $(READY)  ## regenerate what is generated in the docs: graphs and the config's reference
 	PYTHONPATH=scripts $(BIN)/python scripts/render_docs.py

@@ -26,12 +26,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 from scipy import ndimage
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "scripts"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
 from tessera import nifti
 from tessera.genotypes import write_bed
 
+ROOT = Path(__file__).resolve().parents[2]
 PEOPLE, VOXELS, SNPS = 740, 31_622, 448_293
 CHUNK = 10_000  # SNPs of genotypes in memory at a time
 EFFECT = 0.30  # correlation planted at one SNP, in a ball of voxels

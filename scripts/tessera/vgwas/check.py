@@ -64,6 +64,11 @@ def check_study(
     if path is not None:
         table, columns = attempt(read_covariates, path, section) or ({}, [])
     ids = [attempt(read_samples, fileset) for fileset in filesets]
+    for fileset, frame in zip(filesets, ids, strict=True):
+        if frame is not None and (twice := frame["iid"].map(bare).duplicated()).any():
+            example = bare(frame["iid"][twice].iloc[0])
+            what = f"{int(twice.sum())} subjects are there with and without sub-, such as {example}"
+            problems.append(Problem(fileset.files[2], "", what, "keep one of each"))
     if problems or grid is None:
         raise InputError(problems)
     expected = sum(f.n_variants for f in filesets) * len(grid.flat) * section["threshold_p"]

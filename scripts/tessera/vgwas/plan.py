@@ -19,6 +19,7 @@ from tessera.sheets import read_sheet
 from tessera.tiles import partition
 
 FAN_IN = 32
+PAIRS = 1_000_000  # that may pass the sieve with a block; beyond, blocks are made smaller
 BLOCK = 512  # SNPs of one product: enough for a BLAS to be at its best; tiles are multiples of it
 
 # Measured (benchmarks/vgwas): multiply-adds per second of one thread, with some reserve, and
@@ -27,6 +28,7 @@ _SPEED, _PER_TEST = 3.5e10, 2e-9
 _SCAN_SECONDS = 30  # of a job of the scan, and at least as long of one of the permutations
 _MOST_JOBS = 2000
 _BASE_MB = 330
+_PAIR_BYTES = 120  # of a pair that passes the sieve
 
 
 def read_study(section: Mapping[str, Any], schemas: Path) -> dict[str, Any]:
@@ -108,6 +110,11 @@ def _count_voxels(path: str) -> int:
         return 1
 
 
+def block_of(voxels: int, p: float) -> int:
+    """Return the SNPs of a product, of whose pairs a share p may be expected to pass the sieve."""
+    return max(1, min(BLOCK, int(PAIRS / (voxels * p))))
+
+
 class Plan:
     """What the rules ask of the plan; methods taking ``wildcards`` are input functions.
 
@@ -185,10 +192,10 @@ class Plan:
             once = n_snps * voxels * per_test
             seconds = max(2 * _SCAN_SECONDS, many * once / _MOST_JOBS)
             each = max(1, round(seconds / (once / len(edges))))
-        runs = partition(many, math.ceil(many / each))
+        # Of one length, so that more permutations leave the tiles of the fewer as they are.
         null = {
-            f"s{i}p{p}": (*edge, first + 1, last + 1)
-            for p, (first, last) in enumerate(runs, start=1)
+            f"s{i}p{p}": (*edge, first, min(first + each, many + 1))
+            for p, first in enumerate(range(1, many + 1, each), start=1)
             for i, edge in enumerate(edges)
         }
         return scan | null
@@ -232,11 +239,12 @@ class Plan:
 
     def map_mb(self, wildcards: object, attempt: int) -> int:
         """Return the memory of a map job: the maps, and a block of SNPs in several forms."""
-        subjects = self._size[0]
+        subjects, _, voxels = self._size
         complete = 2 if self._section["missing"] == "complete" else 1
-        return attempt * math.ceil(
-            _BASE_MB + complete * self._matrix_mb + 1e-6 * BLOCK * (45 * subjects + 10_000)
-        )
+        share = max(self._section["threshold_p"], self._section["cluster_p"])
+        pairs = block_of(voxels, share) * voxels * share
+        bytes_ = BLOCK * (45 * subjects + 10_000) + _PAIR_BYTES * pairs
+        return attempt * math.ceil(_BASE_MB + complete * self._matrix_mb + 1e-6 * bytes_)
 
     @property
     def _matrix_mb(self) -> float:

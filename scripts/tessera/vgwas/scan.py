@@ -74,6 +74,12 @@ class Mapper:
         self._before = study.before(settings.connectivity)
         self._margin = margin(study.n)
 
+    @property
+    def share(self) -> float:
+        """Share of all pairs that pass the sieve by chance."""
+        least = float(self._settings.least_t(self._study.df))
+        return max(self._settings.threshold_p, float(10 ** -log10p_of_t(least, self._study.df)))
+
     def scan(self, blocks: Iterable[Block]) -> Iterator[Observed]:
         """Test blocks of SNPs as observed.
 
