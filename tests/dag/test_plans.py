@@ -14,10 +14,11 @@ CONFIGS = sorted((ROOT / "tests/configs").glob("*.yaml"))
 STEPS = {
     "neuro": ("check", "import", "mask", "noise", "fit", "maps", "qc", "group"),
     "astro": ("index", "clean", "coadd", "detect", "catalogue", "patch_picture", "qc"),
+    "vgwas": ("check", "snps", "phenotype", "map", "reduce", "inference", "maps", "report"),
 }
 
 
-@pytest.mark.parametrize("target", ["all", "neuro", "astro", "toy"])
+@pytest.mark.parametrize("target", ["all", "neuro", "astro", "vgwas", "toy"])
 @pytest.mark.parametrize("config", [None, *CONFIGS], ids=lambda c: c.stem if c else "shipped")
 def test_every_target_with_every_config(toy: Path, target: str, config: Path | None) -> None:
     values = yaml.safe_load(config.read_text()) if config else {}

@@ -27,7 +27,7 @@ BLOCK = 512  # SNPs of one product: enough for a BLAS to be at its best; tiles a
 _SPEED, _PER_TEST = 3.5e10, 2e-9
 _SCAN_SECONDS = 30  # of a job of the scan, and at least as long of one of the permutations
 _MOST_JOBS = 2000
-_BASE_MB = 330
+_BASE_MB = 300
 _PAIR_BYTES = 120  # of a pair that passes the sieve
 
 
@@ -62,11 +62,13 @@ def read_study(section: Mapping[str, Any], schemas: Path) -> dict[str, Any]:
         for key in ("genotypes", "images", "mask")
         if section[key] is None
     ]
-    if section["missing"] == "complete" and section["scheme"] == "freedman-lane":
+    apart = section["missing"] == "complete" and section["scheme"] == "freedman-lane"
+    if apart and section["permutations"]:
         what = "freedman-lane adjusts a map once for all SNPs, missing: complete for each SNP anew"
         remedy = "set vgwas.scheme to smith, or vgwas.missing to mean"
         problems.append(Problem("config", "vgwas.scheme", what, remedy))
-    if section["covariates"] is None and (section["exchangeability"] or section["categorical"]):
+    columns = [section["exchangeability"], section["categorical"], section["covariate_columns"]]
+    if section["covariates"] is None and columns not in ([None, [], "all"], [None, [], []]):
         what = "columns are named, but no table"
         problems.append(Problem("config", "vgwas.covariates", what, "name the table"))
     named = {"mask": section["mask"], "covariates": section["covariates"]}
@@ -231,7 +233,7 @@ class Plan:
 
     def snps_mb(self, wildcards: object, attempt: int) -> int:
         """Return the memory of a job that holds the table of SNPs."""
-        return attempt * math.ceil(350 + 1e-6 * 1200 * self._size[1])
+        return attempt * math.ceil(450 + 1e-6 * 800 * self._size[1])
 
     def phenotype_mb(self, wildcards: object, attempt: int) -> int:
         """Return the memory of the phenotype step: two matrices on disk, blocks of them."""
@@ -240,11 +242,10 @@ class Plan:
     def map_mb(self, wildcards: object, attempt: int) -> int:
         """Return the memory of a map job: the maps, and a block of SNPs in several forms."""
         subjects, _, voxels = self._size
-        complete = 2 if self._section["missing"] == "complete" else 1
         share = max(self._section["threshold_p"], self._section["cluster_p"])
         pairs = block_of(voxels, share) * voxels * share
         bytes_ = BLOCK * (45 * subjects + 10_000) + _PAIR_BYTES * pairs
-        return attempt * math.ceil(_BASE_MB + complete * self._matrix_mb + 1e-6 * bytes_)
+        return attempt * math.ceil(_BASE_MB + 110 + self._matrix_mb + 1e-6 * bytes_)
 
     @property
     def _matrix_mb(self) -> float:
