@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 from tessera.errors import InputError, Problem
@@ -56,6 +57,9 @@ def check_study(
             problems.extend(error.problems)
             return None
 
+    if section["engine"] == "torch" and find_spec("torch") is None:
+        remedy = "install it, or set vgwas.engine to sgemm"
+        problems.append(Problem("config", "vgwas.engine", "PyTorch is not installed", remedy))
     grid: Grid | None = attempt(read_grid, section["mask"])
     if grid is not None:
         attempt(read_labels, atlas_files(section["atlas"]), grid, section["mask"])
