@@ -37,7 +37,7 @@ LIBRARY = [
         "vgwas/__init__", "vgwas/brains", "vgwas/charts", "vgwas/check", "vgwas/clusters",
         "vgwas/design", "vgwas/engines", "vgwas/exact", "vgwas/gwas_page", "vgwas/inference",
         "vgwas/maps", "vgwas/parts", "vgwas/permutations", "vgwas/permuted", "vgwas/phenotype",
-        "vgwas/plan", "vgwas/prepare", "vgwas/report", "vgwas/rows", "vgwas/scan", "vgwas/simulate",
+        "vgwas/plan", "vgwas/prepare", "vgwas/report", "vgwas/rows", "vgwas/scan", "vgwas/search", "vgwas/simulate",
         "vgwas/study", "vgwas/subjects", "vgwas/toy", "vgwas/voxels",
     )],
 ]  # fmt: skip

@@ -53,7 +53,7 @@ rule vgwas_check:
         mem_mb=gwas.check_mb,
         runtime=gwas.phenotype_minutes,
     params:
-        section={**joining, **testing},
+        section=joining,
         maps=gwas.maps,
         filesets=gwas.filesets,
         code=code("vgwas/vgwas_check"),

@@ -22,8 +22,8 @@ def log10p_of_t(t: npt.ArrayLike, df: npt.ArrayLike) -> Floats:
     Notes
     -----
     p = I_x(df / 2, 1 / 2) with x = df / (df + t²), the regularised incomplete beta function
-    (Abramowitz & Stegun 26.7.1). Where that comes near the least double, its hypergeometric series
-    (26.5.23 by way of 15.3.3) is summed in logarithms: x is small there.
+    (Abramowitz & Stegun 26.7.1). Where that comes near the least double, it is computed in
+    logarithms, from its continued fraction (DLMF 8.17.22).
     """
     t, df = np.broadcast_arrays(np.abs(np.asarray(t, np.float64)), np.asarray(df, np.float64))
     x = df / (df + np.square(t))
@@ -32,10 +32,22 @@ def log10p_of_t(t: npt.ArrayLike, df: npt.ArrayLike) -> Floats:
         answer: Floats = np.array(0.0 - np.log10(p))
     tiny = p < 1e-250
     if tiny.any():
-        a, b, x = 0.5 * df[tiny], 0.5, x[tiny]
-        log = a * np.log(x) + b * np.log1p(-x) - np.log(a) - special.betaln(a, b)
-        answer[tiny] = -(log + np.log(special.hyp2f1(a + b, 1, a + 1, x))) / np.log(10)
+        a, x = 0.5 * df[tiny], x[tiny]
+        # 1 - x without the digits that are lost where df is large.
+        rest = np.square(t[tiny]) / (df[tiny] + np.square(t[tiny]))
+        log = a * np.log(x) + 0.5 * np.log(rest) - np.log(a) - special.betaln(a, 0.5)
+        answer[tiny] = (np.log(_fraction(a, 0.5, x)) - log) / np.log(10)
     return answer
+
+
+def _fraction(a: Floats, b: float, x: Floats) -> Floats:
+    """Return the continued fraction under I_x(a, b), DLMF 8.17.22, from its 1,000th term down."""
+    below = np.ones_like(x)
+    for m in range(500, 0, -1):
+        even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        odd = -(a + m - 1) * (a + b + m - 1) * x / ((a + 2 * m - 2) * (a + 2 * m - 1))
+        below = 1 + odd / (1 + even / below)
+    return below
 
 
 def t_of_p(p: npt.ArrayLike, df: npt.ArrayLike) -> Floats:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from importlib.util import find_spec
 from typing import Any
 
 from tessera.errors import InputError, Problem
 from tessera.genotypes import Fileset, read_samples
-from tessera.vgwas.scan import too_many_hits
-from tessera.vgwas.study import Settings
 from tessera.vgwas.subjects import Joined, bare, join, read_covariates, take_covariates
 from tessera.vgwas.voxels import Grid, atlas_files, misfit, read_grid, read_labels
 
@@ -45,8 +42,8 @@ def check_study(
     Raises
     ------
     InputError
-        What concerns all subjects: mask, atlas, tables, too few subjects in common, more hits to
-        be expected than allowed; with ``strict`` also what concerns single ones.
+        What concerns all subjects: mask, atlas, tables, too few subjects in common; with
+        ``strict`` also what concerns single ones.
     """
     problems: list[Problem] = []
 
@@ -57,9 +54,6 @@ def check_study(
             problems.extend(error.problems)
             return None
 
-    if section["engine"] == "torch" and find_spec("torch") is None:
-        remedy = "install it, or set vgwas.engine to sgemm"
-        problems.append(Problem("config", "vgwas.engine", "PyTorch is not installed", remedy))
     grid: Grid | None = attempt(read_grid, section["mask"])
     if grid is not None:
         attempt(read_labels, atlas_files(section["atlas"]), grid, section["mask"])
@@ -75,9 +69,6 @@ def check_study(
             problems.append(Problem(fileset.files[2], "", what, "keep one of each"))
     if problems or grid is None:
         raise InputError(problems)
-    expected = sum(f.n_variants for f in filesets) * len(grid.flat) * section["threshold_p"]
-    if expected > section["max_hits"]:
-        raise InputError(too_many_hits(f"by chance alone {expected:,.0f}", Settings.of(section)))
     joined = join(
         list(maps),
         [[bare(iid) for iid in frame["iid"]] for frame in ids],
@@ -120,7 +111,8 @@ def enough(joined: Joined, before: int, section: Mapping[str, Any]) -> None:
         `strict` and `min_overlap` are looked at.
     """
     share = len(joined.used) / before
-    if joined.aside and (section["strict"] or share < section["min_overlap"]):
+    too_few = share < section["min_overlap"] or not joined.used
+    if joined.aside and (section["strict"] or too_few):
         told = list(joined.aside.values())[:_SHOWN]
         if not section["strict"]:
             what = f"only {len(joined.used)} of {before} subjects could be used"

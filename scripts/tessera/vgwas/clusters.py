@@ -83,5 +83,6 @@ def _join(row, voxel, value, before, place, parent, size, peak):  # type: ignore
                 a, b = b, a
             parent[b] = a
             size[a] += size[b]
-            if abs(value[peak[b]]) > abs(value[peak[a]]):
+            high, higher = abs(value[peak[a]]), abs(value[peak[b]])
+            if higher > high or (higher == high and peak[b] < peak[a]):
                 peak[a] = peak[b]

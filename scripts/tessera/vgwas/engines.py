@@ -15,6 +15,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from tessera.errors import InputError, Problem
+
 Singles = npt.NDArray[np.float32]
 Places = npt.NDArray[np.int32]
 
@@ -106,7 +108,7 @@ class Sgemm:
         best, second = np.full((2, len(x)), -1, np.float32)
         best_at = np.zeros(len(x), np.int32)
         found = 0
-        if len(self._product) != len(x):
+        if self._product.shape != (len(x), _WIDTH):
             self._product = np.empty((len(x), _WIDTH), np.float32)
         for start in range(0, len(self._y), _WIDTH):
             y = self._y[start : start + _WIDTH]
@@ -147,8 +149,12 @@ class Torch:
     """
 
     def __init__(self, phenotype: Singles) -> None:
-        import torch
-
+        try:
+            import torch
+        except ImportError:
+            remedy = "install it, or set vgwas.engine to sgemm"
+            problem = Problem("config", "vgwas.engine", "PyTorch is not installed", remedy)
+            raise InputError(problem) from None
         self._torch: Any = torch
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.backends.cuda.matmul.allow_tf32 = False  # 10 bits of mantissa would not do

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numba
 import numpy as np
 import numpy.typing as npt
 
 from tessera.vgwas.rows import Rows, dot
+
+_NOTHING = 1e-6
+"""Share of a map's variance below which nothing is left of it, under a permutation or without the
+people left out: single precision holds no more of it. Such a pair has no correlation."""
+_LEAST_REST = 1e-15  # of the residual variance: rounding leaves as much of a perfect fit
 
 Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int32]
@@ -32,6 +38,15 @@ class Model:
     norm: Floats
     basis: Floats
 
+    @cached_property
+    def inner(self) -> Floats:
+        """(V, K) products of maps and covariates: what rounding to single precision left of 0."""
+        inner = np.empty((len(self.y), len(self.basis)))
+        for start in range(0, len(self.y), 1024):
+            y = self.y[start : start + 1024].astype(np.float64)
+            inner[start : start + 1024] = y @ self.basis.T
+        return inner
+
 
 def correlations(
     rows: Rows, model: Model, row: Places, voxel: Places, turned: Floats | None = None
@@ -52,22 +67,23 @@ def correlations(
 
     Notes
     -----
-    With subjects left out of a SNP's model, the length of the map that is left follows from those
-    few: the map is orthogonal to the covariates Q over all subjects, so over the others Qᵀy is
-    -Q_Mᵀ y_M, and the square of what is left is 1 - |y_M|² - |TᵀQ_Mᵀ y_M|², T being `rows.kept`.
+    With subjects M left out of a SNP's model, the length of the map that is left follows from
+    those few: over the others Qᵀy is Qᵀy over all, known beforehand, less Q_Mᵀ y_M, and the square
+    of what is left is |y|² - |y_M|² - |Tᵀ (Qᵀy - Q_Mᵀ y_M)|², T being `rows.kept`.
     """
     r = np.empty(len(row))
     none = np.zeros((0, model.y.shape[1]))
     _correlate(
         rows.x, rows.norm, rows.absent, rows.kept, model.y, model.norm, model.basis,
-        none if turned is None else turned, row, voxel, r,
+        model.inner if len(rows.absent) else none, none if turned is None else turned,
+        row, voxel, r,
     )  # fmt: skip
     return r
 
 
 def t_of_r(r: Floats, df: Floats) -> Floats:
     """Return Student's t of a partial correlation."""
-    t: Floats = r * np.sqrt(df / np.maximum(1 - np.square(r), 1e-300))
+    t: Floats = r * np.sqrt(df / np.maximum(1 - np.square(r), _LEAST_REST))
     return t
 
 
@@ -99,37 +115,39 @@ def estimates(
     """
     beta, rss = np.empty(len(row)), np.empty(len(row))
     _fit(
-        rows.x, rows.norm, rows.absent, rows.kept, model.y, model.basis, row, voxel, beta, rss
+        rows.x, rows.norm, rows.absent, rows.kept, model.y, model.basis,
+        model.inner if len(rows.absent) else np.zeros((0, 0)), row, voxel, beta, rss,
     )  # fmt: skip
-    error = np.sqrt(rss / rows.df[row]) / rows.norm[row]
-    with np.errstate(divide="ignore"):
-        t = beta / error
-    return beta * scale[voxel], error * scale[voxel], t
+    error = np.sqrt(np.maximum(rss, _LEAST_REST) / rows.df[row]) / rows.norm[row]
+    return beta * scale[voxel], error * scale[voxel], beta / error
 
 
 @numba.njit(cache=True, nogil=True)
-def _correlate(x, norm, absent, kept, y, y_norm, basis, turned, row, voxel, r):  # type: ignore[no-untyped-def]
+def _correlate(  # type: ignore[no-untyped-def]
+    x, norm, absent, kept, y, y_norm, basis, inner, turned, row, voxel, r
+):
     for p in range(len(row)):
         s, v = row[p], voxel[p]
         left = y_norm[v] ** 2
         for j in range(len(turned)):
             left -= dot(turned[j], y[v]) ** 2
         if len(absent):
-            left -= _explained(absent[s], kept[s], basis, y[v])[0]
-        r[p] = dot(x[s], y[v]) / (norm[s] * np.sqrt(left))
+            left -= _explained(absent[s], kept[s], basis, y[v], inner[v])[0]
+        r[p] = dot(x[s], y[v]) / (norm[s] * np.sqrt(left)) if left > _NOTHING else 0.0
 
 
 @numba.njit(cache=True, nogil=True)
-def _explained(absent, kept, basis, y):  # type: ignore[no-untyped-def]
+def _explained(absent, kept, basis, y, whole):  # type: ignore[no-untyped-def]
     """Return what leaving subjects out takes off |y|², and the weights of the covariates then."""
     k = len(basis)
     gone = 0.0
-    inner = np.zeros(k)
+    inner = whole.copy()
     for i in range(len(absent)):
         if absent[i]:
-            gone += float(y[i]) ** 2
+            value = np.float64(y[i])  # float() would leave it in single precision
+            gone += value**2
             for j in range(k):
-                inner[j] += basis[j, i] * y[i]
+                inner[j] -= basis[j, i] * value
     weights = np.zeros(k)
     for m in range(k):
         turned = 0.0
@@ -142,7 +160,7 @@ def _explained(absent, kept, basis, y):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _fit(x, norm, absent, kept, y, basis, row, voxel, beta, rss):  # type: ignore[no-untyped-def]
+def _fit(x, norm, absent, kept, y, basis, inner, row, voxel, beta, rss):  # type: ignore[no-untyped-def]
     n = x.shape[1]
     k = len(basis)
     for p in range(len(row)):
@@ -150,12 +168,12 @@ def _fit(x, norm, absent, kept, y, basis, row, voxel, beta, rss):  # type: ignor
         b = dot(x[s], y[v]) / norm[s] ** 2
         total = 0.0
         if len(absent) and absent[s].any():
-            weights = _explained(absent[s], kept[s], basis, y[v])[1]
+            weights = _explained(absent[s], kept[s], basis, y[v], inner[v])[1]
             for i in range(n):
                 if not absent[s, i]:
                     rest = y[v, i] - b * x[s, i]
                     for j in range(k):
-                        rest += weights[j] * basis[j, i]
+                        rest -= weights[j] * basis[j, i]
                     total += rest**2
         else:
             for i in range(n):

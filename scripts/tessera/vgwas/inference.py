@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy import stats
 
-from tessera.errors import InputError
+from tessera.errors import InputError, Problem
 from tessera.pvalues import log10p_of_t
 from tessera.vgwas.maps import file_names
 from tessera.vgwas.parts import load_part, read_tables
+from tessera.vgwas.plan import too_many_hits
 from tessera.vgwas.rows import STATUS
-from tessera.vgwas.scan import too_many_hits
 from tessera.vgwas.study import EDGES, Settings
 
 Floats = npt.NDArray[np.float64]
@@ -246,11 +246,16 @@ def conclude(
     part = load_part(folder)
     n_hits = pq.read_metadata(folder / "hits.parquet").num_rows
     if n_hits > settings.max_hits:
-        raise InputError(too_many_hits(f"{n_hits:,}", settings))
+        raise InputError(too_many_hits(f"{n_hits:,}", settings.threshold_p, settings.max_hits))
     null_t = part.get("null_t", np.zeros(0))
     null_cluster = part.get("null_cluster", np.zeros(0, np.int64))
     snps = snp_table(variants, part, null_t, null_cluster)
     account = ledger(samples, snps, voxels)
+    if not account["snps"]["tested"]:
+        reasons = ", ".join(f"{why}: {many}" for why, many in account["snps"]["dropped"].items())
+        what = f"none of the {len(snps)} SNPs can be tested ({reasons})"
+        remedy = "look at vgwas.min_mac, vgwas.max_missing and the genotypes"
+        raise InputError(Problem("config", "vgwas.genotypes", what, remedy))
     df = facts["df"]
     n_tests = account["snps"]["tested"] * account["voxels"]["tested"]
     leads = leading(snps, n_tests, max_maps)

@@ -105,6 +105,8 @@ def read_tables(files: Sequence[Path]) -> Iterator[pa.Table]:
     """Yield the rows of several tables in turn, a row group at a time."""
     for file in files:
         with pq.ParquetFile(file) as table:
+            if not table.num_row_groups:
+                yield table.schema_arrow.empty_table()
             for group in range(table.num_row_groups):
                 yield table.read_row_group(group)
 

@@ -39,7 +39,7 @@ def permuted_rows(
         change then: the maps are orthogonal to the covariates anyway. A SNP that has subjects
         left out is adjusted in full, for its maps are not.
     """
-    x = rows.x[:, places]
+    x = np.take(rows.x, places, axis=1)  # in C order whatever its shape: kernels sum along rows
     norm = rows.norm.copy()
     if readjust:
         _lengths(x, basis, norm)
@@ -49,7 +49,9 @@ def permuted_rows(
     return replace(rows, x=x, norm=norm)
 
 
-def map_weights(model: Model, turned: Floats) -> npt.NDArray[np.float32]:
+def map_weights(
+    model: Model, turned: Floats, least: float, otherwise: np.float32
+) -> npt.NDArray[np.float32]:
     """Return (1, V) of 1 / |M P y|, by which products become correlations (Freedman & Lane).
 
     Parameters
@@ -58,9 +60,13 @@ def map_weights(model: Model, turned: Floats) -> npt.NDArray[np.float32]:
         Maps.
     turned
         (K, N) covariates permuted like the SNPs.
+    least, otherwise
+        The weight of maps of which |M P y|² is below the first is the second.
     """
     explained = np.square(model.y @ turned.T.astype(np.float32)).sum(axis=1, dtype=np.float64)
-    return (1 / np.sqrt(np.square(model.norm) - explained)).astype(np.float32)[np.newaxis]
+    left = np.square(model.norm) - explained
+    weights = np.where(left >= least, 1 / np.sqrt(np.maximum(left, least)), otherwise)
+    return weights.astype(np.float32)[np.newaxis]
 
 
 @numba.njit(cache=True, nogil=True)

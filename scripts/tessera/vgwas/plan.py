@@ -50,8 +50,8 @@ def read_study(section: Mapping[str, Any], schemas: Path) -> dict[str, Any]:
     Raises
     ------
     InputError
-        Keys are missing or do not go together, files are missing, or genotype files do not fit
-        one another.
+        Keys are missing or do not go together, files are missing, genotype files do not fit one
+        another, or more hits are to be expected than allowed.
     """
     # Slow to import, and needed by none of the other pipelines.
     from tessera.genotypes import find_filesets
@@ -97,7 +97,18 @@ def read_study(section: Mapping[str, Any], schemas: Path) -> dict[str, Any]:
     if problems:
         raise InputError(problems)
     voxels = cached_headers([section["mask"]], _count_voxels).get(section["mask"]) or 1
+    p, most = section["threshold_p"], section["max_hits"]
+    expected = sum(fileset.n_variants for fileset in filesets) * voxels * p
+    if expected > most:
+        raise InputError(too_many_hits(f"by chance alone {expected:,.0f}", p, most))
     return {"maps": maps, "filesets": filesets, "voxels": voxels}
+
+
+def too_many_hits(many: str, threshold_p: float, max_hits: float) -> Problem:
+    """Tell that there are more hits than allowed."""
+    what = f"{many} hits at p <= {threshold_p:g}, where {max_hits:g} are allowed"
+    remedy = "lower vgwas.threshold_p, or raise vgwas.max_hits"
+    return Problem("config", "vgwas.max_hits", what, remedy)
 
 
 def _count_voxels(path: str) -> int:
@@ -180,7 +191,8 @@ class Plan:
         per_test = subjects / _SPEED + _PER_TEST
         tile = self._section["snp_tile"]
         if tile == "auto":
-            jobs = math.ceil(n_snps * voxels * per_test / _SCAN_SECONDS)
+            seconds = n_snps * voxels * per_test
+            jobs = min(math.ceil(seconds / _SCAN_SECONDS), _MOST_JOBS)
             blocks = partition(math.ceil(n_snps / BLOCK), jobs)
             edges = [(BLOCK * a, min(BLOCK * b, n_snps)) for a, b in blocks]
         else:

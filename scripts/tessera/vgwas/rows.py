@@ -211,7 +211,7 @@ def _code(dosages, basis, coding, min_mac, max_missing, x, norm, maf, missing, s
             if not np.isnan(dosages[s, i]):
                 called += 1
                 total += dosages[s, i]
-        missing[s] = 1 - called / n
+        missing[s] = (n - called) / n
         if called:
             maf[s] = min(total, 2 * called - total) / (2 * called)
         if status[s] != _TESTED:

@@ -109,13 +109,13 @@ class Study:
         return np.unique(np.linspace(0, n_voxels - 1, min(SAMPLE, n_voxels)).astype(np.int32))
 
     @cached_property
-    def largest(self) -> npt.NDArray[np.float32]:
+    def largest(self) -> Floats:
         """(L, V) for each voxel the sum of its 1, 2, 4, ... largest squares."""
         counts = 2 ** np.arange(int(np.ceil(np.log2(self.n))) + 1)
-        out = np.empty((len(counts), len(self.model.y)), np.float32)
+        out = np.empty((len(counts), len(self.model.y)))
         for start in range(0, len(self.model.y), 1024):
-            squares = np.sort(np.square(self.model.y[start : start + 1024]), axis=1)[:, ::-1]
-            sums = np.cumsum(squares, axis=1, dtype=np.float64)
+            y = self.model.y[start : start + 1024].astype(np.float64)
+            sums = np.cumsum(np.sort(np.square(y), axis=1)[:, ::-1], axis=1)
             out[:, start : start + 1024] = sums[:, np.minimum(counts, self.n) - 1].T
         return out
 

@@ -47,6 +47,8 @@ def read_covariates(path: str, section: Mapping[str, object]) -> tuple[Covariate
         The table or a column is missing, or a subject occurs twice.
     """
     header = _header(path)
+    if "subject" not in header:
+        read_sheet(path, {"properties": {"subject": _LABEL}, "required": ["subject"]}, key=())
     chosen, blocks = section["covariate_columns"], section["exchangeability"]
     categorical = list(section["categorical"])  # type: ignore[call-overload]
     known = [name for name in header if name != "subject"]

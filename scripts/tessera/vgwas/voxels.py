@@ -105,7 +105,7 @@ def read_labels(atlas: tuple[str, str] | None, grid: Grid, mask: str) -> list[st
     names: dict[int, str] = {0: ""}
     for row in read_sheet(table, _LABELS, key=("index",)):
         names[int(row["index"] or 0)] = str(row["name"] or "")
-    regions = np.rint(nifti.read(image).ravel()[grid.flat]).astype(np.int64)
+    regions = np.rint(np.nan_to_num(nifti.read(image).ravel()[grid.flat])).astype(np.int64)
     return [names.get(int(region), f"region {region}") for region in regions]
 
 
