@@ -147,7 +147,7 @@ def test_no_hit_is_lost_where_those_left_out_were_far_off():
 
 
 def test_more_permutations_than_arrangements_are_refused():
-    known = Known(3, n=40, n_voxels=9, n_snps=6)
+    known = Known(3, n=40, n_voxels=60, n_snps=20)
     study = replace(known.study, blocks=np.arange(40) // 2)
     blocks_of_one = replace(known.study, blocks=np.arange(40))
     assert len(Mapper(study, settings()).null(blocks_of(known.g), range(1, 4)).max_t) == 3
