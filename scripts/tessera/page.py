@@ -95,9 +95,10 @@ figure { margin: 14px 0 26px; }
 figure img { display: block; width: 100%; height: auto; }
 figcaption { color: var(--soft); font-size: 14px; margin-top: 6px; max-width: 80ch; }
 table { border-collapse: collapse; width: 100%; }
-th { text-align: left; color: var(--soft); font-weight: 500; font-size: 13px; }
 th, td { padding: 6px 14px 6px 8px; border-bottom: 1px solid var(--line); vertical-align: top;
-  overflow-wrap: anywhere; }
+  overflow-wrap: anywhere; min-width: 3.5em; }
+th { text-align: left; color: var(--soft); font-weight: 500; font-size: 13px;
+  overflow-wrap: normal; }
 th:nth-child(-n+2), td:nth-child(-n+2) { width: 22%; }
 td { font-variant-numeric: tabular-nums; }
 tr.look td:first-child { box-shadow: inset 3px 0 var(--look); }

@@ -167,7 +167,7 @@ def leading(snps: pd.DataFrame, n_tests: int, most: int) -> Leads:
     that pass Bonferroni's threshold for all tests. The strongest SNP is always among them.
     """
     strength = snps["max_log10p"].fillna(-1).to_numpy()
-    size = snps["max_cluster"].to_numpy()
+    size = snps["max_cluster"].to_numpy(np.float64)
     if snps["p_fwer"].notna().any():
         by_voxel = (snps["p_fwer"] <= ALPHA).to_numpy()
         by_cluster = (snps["p_fwer_cluster"] <= ALPHA).to_numpy()
@@ -177,7 +177,11 @@ def leading(snps: pd.DataFrame, n_tests: int, most: int) -> Leads:
         by_cluster = np.zeros(len(snps), bool)
         p = -strength
     chosen = np.flatnonzero(by_voxel | by_cluster)
-    order = chosen[np.lexsort((-size[chosen], -strength[chosen], p[chosen]))]
+    # Few permutations give many the least p: those come first that are farthest beyond the weakest
+    # of their kind.
+    least = strength[by_voxel].min(initial=np.inf), max(1, size[by_cluster].min(initial=np.inf))
+    excess = np.maximum(strength / least[0], size / least[1])
+    order = chosen[np.lexsort((-size[chosen], -excess[chosen], p[chosen]))]
     first = [int(s) for s in order[:most]]
     if strength.max(initial=-1) >= 0:
         strongest = int(np.argmax(strength))
