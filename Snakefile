@@ -35,7 +35,7 @@ wildcard_constraints:
     visit=r"[A-Za-z0-9][A-Za-z0-9_-]*",
     ccd=r"[A-Za-z0-9-]+",
     patch=r"x-?\d+y-?\d+",
-    tile=r"s\d+p\d+",
+    tile=r"s\d+p\d+(to\d+)?",
     node=r"\d+-\d+",
 
 

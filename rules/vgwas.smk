@@ -145,7 +145,7 @@ rule vgwas_map:
         runtime=gwas.map_minutes,
     params:
         tile=gwas.tile,
-        settings=testing,
+        settings=gwas.settings(testing),
         filesets=gwas.filesets,
         code=code("vgwas/vgwas_map"),
     conda:

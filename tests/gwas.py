@@ -175,12 +175,12 @@ class Worse:
         self._y = np.asarray(phenotype)
         self._rng = np.random.default_rng(5)
 
-    def sieve(self, x, limit, weights=None, kind=None):
+    def sieve(self, x, limit, weights=None, most=0):
         exact = (x.astype(float) @ self._y.T.astype(float)).astype(np.float32)
         half = margin(x.shape[1]) / 2
         c = exact + self._rng.choice([-half, half], exact.shape).astype(np.float32)
         if weights is not None:
-            c *= weights[kind]
+            c *= weights(0, len(self._y))
         size = np.abs(c)
         row, voxel = np.nonzero(size >= limit[:, None])
         two = np.sort(np.column_stack([np.full((len(x), 1), -1, np.float32), size]), axis=1)

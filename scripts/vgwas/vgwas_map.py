@@ -10,7 +10,7 @@ import pandas as pd
 from tessera.genotypes import Fileset, GenotypeReader
 from tessera.job import Job, atomic
 from tessera.vgwas.parts import write_null, write_scan
-from tessera.vgwas.plan import block_of
+from tessera.vgwas.plan import BLOCK
 from tessera.vgwas.scan import Mapper
 from tessera.vgwas.study import Settings, load_study
 
@@ -25,8 +25,7 @@ with Job(snakemake) as job:
         GenotypeReader(filesets, study.genotypes) as reader,
         atomic(job.output.part, folder=True) as folder,
     ):
-        each = block_of(len(study.voxel), mapper.share)
-        edges = [(a, min(a + each, stop)) for a in range(start, stop, each)]
+        edges = [(a, min(a + BLOCK, stop)) for a in range(start, stop, BLOCK)]
         blocks = ((a, reader.read(a, b), flags[a:b]) for a, b in job.progress(edges, "SNPs"))
         if first == 0:
             write_scan(folder, mapper.scan(blocks))

@@ -37,7 +37,7 @@ with Job(snakemake) as job:
         pd.read_csv(
             job.input.clusters,
             sep="\t",
-            dtype={"snp": str},
+            dtype={"snp": str, "chr": str},
             keep_default_na=False,
             na_values={"p_fwer": "n/a"},
         ),

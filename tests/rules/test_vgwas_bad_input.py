@@ -543,7 +543,7 @@ def test_a_collinear_covariate_is_dropped_by_name(cohort: Cohort) -> None:
     cohort.more = {"months": months, "scanner": dict.fromkeys(PEOPLE, 3)}
     facts = go(cohort).prepared.facts
     assert [each["name"] for each in facts["dropped_covariates"]] == ["months", "scanner"]
-    assert facts["covariates"] == ["age", "sex_M"]
+    assert facts["covariates"] == ["age", "sex=M"]
     assert facts["df"] == 40 - 3 - 1, "of the rank, not of the number of columns"
 
 

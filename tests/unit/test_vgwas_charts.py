@@ -59,7 +59,7 @@ def null(observed_t: float = 9.0, observed_cluster: int = 70) -> bytes:
 
 
 def t_map() -> np.ndarray:
-    """Make noise within a ball, with a peak at the right and a trough at the left."""
+    """Make noise within a ball, with a peak at the right and a valley at the left."""
     z, y, x = np.indices((25, 33, 28))
     t = np.random.default_rng(3).normal(0, 1, z.shape)
     t[11:14, 15:18, 5:8] = 8  # x falls with the index: the right is at low ones
@@ -214,9 +214,9 @@ def inference(**changed: Any) -> dict[str, Any]:
 
 CLUSTERS = pd.DataFrame(
     {"snp": ["rs1", HOSTILE], "size": [20, 1350], "p_fwer": [np.nan, 0.005], "peak_t": [4.0, -9.0]}
-).assign(peak_x=-12.0, peak_y=34.0, peak_z=8.0, label=["", HOSTILE])
+).assign(peak_x=-12.0, peak_y=34.0, peak_z=8.0, label=["", HOSTILE], chr=HOSTILE, pos=1_234_567)
 HITS = pd.DataFrame({"snp": ["rs1", HOSTILE], "x": 1.0, "y": 2.0, "z": -3.0, "label": np.nan})
-HITS = HITS.assign(beta=-0.0123, se=0.0021, t=-5.9, log10p=8.1)
+HITS = HITS.assign(beta=-0.0123, se=0.0021, t=-5.9, log10p=8.1, chr="1", pos=100)
 LEDGER = {
     "subjects": {"read": 325, "tested": 290, "dropped": {"no genotypes": 2, HOSTILE: 33}},
     "snps": {"read": 2300, "tested": 1990, "dropped": {"rare": 310, "none of this": 0}},
@@ -234,7 +234,7 @@ def page(
     **pictures: Any,
 ) -> str:
     given = {"manhattan": b"m", "qq": b"q", "null": b"n", "brains": [(HOSTILE, b"b")]}
-    return gwas_page(found, genome(), clusters, hits, ledger, aside, **{**given, **pictures})
+    return gwas_page(found, clusters, hits, ledger, aside, **{**given, **pictures})
 
 
 def test_page_tells_all_and_escapes_names() -> None:
@@ -255,12 +255,12 @@ def test_page_tells_all_and_escapes_names() -> None:
         "a combination of others",
         "MNI152",
         "is cut short",
-        "rs1 (X:",
+        "rs1 (1:100)",
     ):
         assert told in text, told
     assert "none of this" not in text
     assert text.count("<img") == 4
-    assert text.index("1,350") < text.index("rs1 (X:")  # larger clusters come first
+    assert text.index("1,350") < text.index("rs1 (1:100)")  # larger clusters come first
     assert page(inference()) == text
 
 

@@ -93,15 +93,19 @@ def test_intercept_alone_and_more_columns_than_subjects():
 def test_categories_become_indicators_of_all_levels_but_the_first():
     covariates = {"age": [3, 1.5, 2], "site": ["b", "a", "c"], "sex": ["f", "f", "f"]}
     columns = columns_of(covariates, ["site", "sex"])
-    assert list(columns) == ["age", "site_b", "site_c"]
+    assert list(columns) == ["age", "site=b", "site=c", "sex"]
     assert {name: c.tolist() for name, c in columns.items()} == {
         "age": [3, 1.5, 2],
-        "site_b": [1, 0, 0],
-        "site_c": [0, 0, 1],
+        "site=b": [1, 0, 0],
+        "site=c": [0, 0, 1],
+        "sex": [0, 0, 0],
     }
     assert all(c.dtype == np.float64 for c in columns.values())
-    assert list(columns_of({"n": ["10", "9", "2"]}, ["n"])) == ["n_2", "n_9"]
+    assert list(columns_of({"n": ["10", "9", "2"]}, ["n"])) == ["n=2", "n=9"]
     assert columns_of({}, []) == {}
+    assert "sex" in make_design(3, columns).dropped
+    both = columns_of({"site_b": [1, 5, 3, 4], "site": list("abab")}, ["site"])
+    assert len(both) == 2, "a column named like an indicator is another column"
 
 
 def test_any_first_level_gives_the_same_model():
@@ -109,5 +113,5 @@ def test_any_first_level_gives_the_same_model():
     site = rng.choice(["a", "b", "c"], 30)
     turned = np.array([{"a": "z", "b": "b", "c": "a"}[s] for s in site])
     designs = [make_design(30, columns_of({"s": list(s)}, ["s"])) for s in (site, turned)]
-    assert designs[0].names == ("intercept", "s_b", "s_c")
+    assert designs[0].names == ("intercept", "s=b", "s=c")
     np.testing.assert_allclose(of_basis(designs[0].basis), of_basis(designs[1].basis), atol=1e-13)

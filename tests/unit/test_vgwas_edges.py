@@ -70,11 +70,11 @@ def test_study_without_clusters_and_without_hits(tmp_path):
     study, g = make_study(rng.normal(size=(5, 40))), genotypes(rng, 4, 40, 0, 0.3)
     chosen = settings(cluster_t=50.0, threshold_p=1e-30)
     parts.write_scan(tmp_path, Mapper(study, chosen).scan(blocks_of(g)))
-    top_hits(  # KeyError
-        str(tmp_path / "hits.parquet"),
-        pd.DataFrame({"id": list("abcd")}),
-        pd.DataFrame(dict.fromkeys([*"xyz", "label"], [1.0] * 5)),
-    )
+    snps = pd.DataFrame({"id": list("abcd"), "chr": "1", "pos": 5})
+    voxels = pd.DataFrame(dict.fromkeys([*"xyz", "label"], [1.0] * 5))
+    top = top_hits(str(tmp_path / "hits.parquet"), snps, voxels)
+    assert len(top) == 0
+    assert {"snp", "chr", "pos", "x", "label", "t", "log10p"} <= set(top)
 
 
 def test_study_without_clusters(tmp_path):
@@ -85,7 +85,7 @@ def test_study_without_clusters(tmp_path):
     batches = parts.read_tables([tmp_path / "clusters.parquet"])
     table = inference.listed_clusters(batches, np.zeros(0, np.int64), np.full(4, 5.0))
     assert len(table) == 0
-    snps = pd.DataFrame({"id": list("abcd")})
+    snps = pd.DataFrame({"id": list("abcd"), "chr": "1", "pos": 5})
     voxels = pd.DataFrame(dict.fromkeys([*"xyz", "label"], [1.0] * 5))
     assert len(inference.cluster_table(table, snps, voxels)) == 0
 

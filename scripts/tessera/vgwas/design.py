@@ -57,8 +57,10 @@ def columns_of(
             columns[name] = np.array(values, np.float64)
             continue
         levels = sorted(set(values), key=str)
+        if len(levels) < 2:
+            columns[name] = np.zeros(len(values))  # to be dropped by name, as all that is constant
         for level in levels[1:]:
-            columns[f"{name}_{level}"] = np.array([value == level for value in values], np.float64)
+            columns[f"{name}={level}"] = np.array([value == level for value in values], np.float64)
     return columns
 
 

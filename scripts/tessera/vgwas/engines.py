@@ -19,7 +19,10 @@ from tessera.errors import InputError, Problem
 
 Singles = npt.NDArray[np.float32]
 Places = npt.NDArray[np.int32]
+Weights = Callable[[int, int], Singles]
+"""Of the voxels from .. to, (S, W) for S rows or (1, W) for all."""
 
+MOST = 1_000_000  # pairs; they take some 120 bytes each on their way through
 _WIDTH = 2048  # voxels of a block of the product, which stays in the cache with 512 SNPs or so
 _STEP = 32
 
@@ -27,11 +30,15 @@ _STEP = 32
 def margin(n: int) -> float:
     """Return how far a correlation of N subjects in single precision may be from the exact one.
 
-    A sum of N products of unit vectors errs by about 2^-24, whatever N, where errors are random,
-    and by at most N 2^-24 (Higham 2002, section 3.1). This is far beyond what is seen (a test
-    measures it) and far below what would make the second look expensive.
+    A sum of N products of unit vectors errs by at most N 2^-24 (Higham 2002, section 3.1), and
+    comes near that where the products take few values, as those of binary maps do. A BLAS adds up
+    some hundred products at a time, and then these sums.
     """
-    return float(2.0**-24 * (16 + 2 * np.sqrt(n)))
+    return float(2.0**-24 * (16 + min(n, 512 + n / 64)))
+
+
+class Overfull(Exception):
+    """More pairs pass than there is room for: fewer rows are to be tried."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +70,8 @@ class Engine(Protocol):
         self,
         x: Singles,
         limit: Singles,
-        weights: Singles | None = None,
-        kind: npt.NDArray[np.int64] | None = None,
+        weights: Weights | None = None,
+        most: int = MOST,
     ) -> Passed:
         """Return the pairs whose |r| is at least the limit of their row.
 
@@ -75,9 +82,14 @@ class Engine(Protocol):
         limit
             (S,) limits.
         weights
-            (W, V) by which products are multiplied; None: by nothing.
-        kind
-            (S,) which of the W weights a row takes.
+            Of a range of voxels, by which products are multiplied; None: by nothing.
+        most
+            Pairs that there is room for, where there are several rows.
+
+        Raises
+        ------
+        Overfull
+            More pairs pass.
         """
 
 
@@ -101,8 +113,8 @@ class Sgemm:
         self,
         x: Singles,
         limit: Singles,
-        weights: Singles | None = None,
-        kind: npt.NDArray[np.int64] | None = None,
+        weights: Weights | None = None,
+        most: int = MOST,
     ) -> Passed:
         """See `Engine`."""
         best, second = np.full((2, len(x)), -1, np.float32)
@@ -114,10 +126,12 @@ class Sgemm:
             y = self._y[start : start + _WIDTH]
             c = np.matmul(x, y.T, out=self._product if len(y) == _WIDTH else None)
             if weights is not None:
-                _weigh(c, weights[:, start : start + len(y)], kind)
+                c *= weights(start, start + len(y))
             while True:
                 kept = self._row, self._voxel, self._r
                 count = _sift(c, limit, best, best_at, second, *kept, found, start)
+                if count > most and len(x) > 1:
+                    raise Overfull
                 if count <= len(self._row):
                     found = count
                     break
@@ -164,17 +178,19 @@ class Torch:
         self,
         x: Singles,
         limit: Singles,
-        weights: Singles | None = None,
-        kind: npt.NDArray[np.int64] | None = None,
+        weights: Weights | None = None,
+        most: int = MOST,
     ) -> Passed:
         """See `Engine`."""
         torch = self._torch
         c = torch.from_numpy(x).to(self._device) @ self._y.T
         if weights is not None:
-            c *= torch.from_numpy(weights).to(self._device)[torch.from_numpy(kind).to(self._device)]
+            c *= torch.from_numpy(weights(0, len(self._y))).to(self._device)
         size = c.abs()
         tops, places = torch.topk(size, min(2, size.shape[1]), dim=1)
         at = torch.nonzero(size >= torch.from_numpy(limit).to(self._device)[:, None])
+        if len(at) > most and len(x) > 1:
+            raise Overfull
         r = c[at[:, 0], at[:, 1]]
         return Passed(
             at[:, 0].to(torch.int32).cpu().numpy(),
@@ -227,11 +243,3 @@ def _sift(  # type: ignore[no-untyped-def]
                         found += 1
         best[s], best_at[s], second[s] = top, at, next_top
     return found
-
-
-@numba.njit(cache=True, nogil=True, fastmath=True)
-def _weigh(c, weights, kind):  # type: ignore[no-untyped-def]
-    for s in range(len(c)):
-        weight = weights[kind[s]]
-        for j in range(c.shape[1]):
-            c[s, j] *= weight[j]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,6 @@ _NOUNS = {"subjects": "people", "snps": "SNPs", "voxels": "voxels"}
 
 def gwas_page(
     inference: Mapping[str, Any],
-    snps: pd.DataFrame,
     clusters: pd.DataFrame,
     hits: pd.DataFrame,
     ledger: Mapping[str, Any],
@@ -37,14 +36,12 @@ def gwas_page(
     ----------
     inference
         Sizes, model, thresholds and counts of the study; ``fwer`` is None without permutations.
-    snps
-        ``id``, ``chr`` and ``pos`` (base pairs) of the SNPs.
     clusters
         ``snp``, ``size`` (voxels), ``p_fwer``, ``peak_t``, ``peak_x``, ``peak_y``, ``peak_z`` (mm)
-        and ``label`` of clusters; the largest 20 are shown.
+        ``label``, ``chr`` and ``pos`` of clusters; the largest 20 are shown.
     hits
-        ``snp``, ``x``, ``y``, ``z`` (mm), ``label``, ``beta``, ``se``, ``t`` and ``log10p`` of
-        pairs of SNP and voxel, the strongest first; the first 20 are shown.
+        ``snp``, ``x``, ``y``, ``z`` (mm), ``label``, ``beta``, ``se``, ``t``, ``log10p``, ``chr``
+        and ``pos`` of pairs of SNP and voxel, the strongest first; the first 20 are shown.
     ledger
         Of ``subjects``, ``snps`` and ``voxels``: how many were ``read``, ``tested`` and
         ``dropped``, the latter by reason.
@@ -60,7 +57,6 @@ def gwas_page(
     str
         One HTML file with everything in it.
     """
-    places = _places(snps, {*clusters["snp"].astype(str), *hits["snp"].astype(str)})
     sections = [
         Section("", [_verdict(ledger, aside)]),
         Section("What was found", [_found(inference), _thresholds(inference)]),
@@ -70,8 +66,8 @@ def gwas_page(
     if null is not None:
         sections.append(Section("What permutations gave", [_null(null)]))
     sections += [
-        Section("Largest clusters", [_clusters(clusters, places)]),
-        Section("Strongest pairs of SNP and voxel", [_hits(hits, places)]),
+        Section("Largest clusters", [_clusters(clusters)]),
+        Section("Strongest pairs of SNP and voxel", [_hits(hits)]),
     ]
     pictures = [*_pictures("Glass brain", _GLASS, brains), *_pictures("Slices", _SLICES, slices)]
     if pictures:
@@ -232,14 +228,9 @@ def _null(picture: bytes) -> Picture:
     )
 
 
-def _places(snps: pd.DataFrame, wanted: Iterable[str]) -> dict[str, str]:
-    """Return chromosome and position of the SNPs wanted."""
-    names = snps["id"].astype(str)
-    rows = snps[names.isin(set(wanted))]
-    return {
-        str(name): f"{chromosome}:{pos:,}"
-        for name, chromosome, pos in zip(rows["id"], rows["chr"], rows["pos"], strict=True)
-    }
+def _snp(row: Any) -> str:
+    """Name a SNP by its id, which may not be its own, and its place."""
+    return f"{row.snp} ({row.chr}:{row.pos:,})"
 
 
 def _text(value: Any) -> str:
@@ -250,7 +241,7 @@ def _point(*mm: float) -> str:
     return ", ".join(_number(value, "{:.0f}") for value in mm)
 
 
-def _clusters(clusters: pd.DataFrame, places: Mapping[str, str]) -> Table | Notice:
+def _clusters(clusters: pd.DataFrame) -> Table | Notice:
     if clusters.empty:
         return Notice("There is no cluster")
     largest = clusters.sort_values("size", ascending=False, kind="stable").head(_MOST_ROWS)
@@ -265,7 +256,7 @@ def _clusters(clusters: pd.DataFrame, places: Mapping[str, str]) -> Table | Noti
         ),
         [
             (
-                f"{row.snp} ({places.get(str(row.snp), _UNKNOWN)})",
+                _snp(row),
                 _text(row.label),
                 _number(row.size, "{:,.0f}"),
                 _p(row.p_fwer),
@@ -277,14 +268,14 @@ def _clusters(clusters: pd.DataFrame, places: Mapping[str, str]) -> Table | Noti
     )
 
 
-def _hits(hits: pd.DataFrame, places: Mapping[str, str]) -> Table | Notice:
+def _hits(hits: pd.DataFrame) -> Table | Notice:
     if hits.empty:
         return Notice("No pair of SNP and voxel is beyond the p that hits are listed from")
     return Table(
         ("SNP", "Region", "x, y, z (mm)", "Beta", "Standard error", "t", _LOG10P),
         [
             (
-                f"{row.snp} ({places.get(str(row.snp), _UNKNOWN)})",
+                _snp(row),
                 _text(row.label),
                 _point(row.x, row.y, row.z),
                 _number(row.beta, "{:#.3g}"),

@@ -35,7 +35,8 @@ def fwer_p(observed: npt.ArrayLike, null: npt.NDArray[Any]) -> Floats:
     observed = np.asarray(observed)
     if not len(null):
         return np.full(observed.shape, np.nan)
-    beyond = len(null) - np.searchsorted(np.sort(null), observed, side="left")
+    # What differs in the last bits alone, as sums in another order do, is a tie.
+    beyond = len(null) - np.searchsorted(np.sort(null), observed * (1 - 1e-9), side="left")
     p: Floats = (1 + beyond) / (1 + len(null))
     return p
 
@@ -145,6 +146,8 @@ def cluster_table(found: pd.DataFrame, snps: pd.DataFrame, voxels: pd.DataFrame)
             "peak_t": np.round(found["t"].to_numpy(np.float64), 4),
             **{f"peak_{axis}": np.round(peak[axis].to_numpy(np.float64), 3) for axis in "xyz"},
             "label": peak["label"].to_numpy(),
+            "chr": snps["chr"].to_numpy()[found["snp"]],
+            "pos": snps["pos"].to_numpy()[found["snp"]],
         }
     )
     order = np.lexsort((found["voxel"], found["snp"], -found["size"]))
@@ -179,8 +182,10 @@ def leading(snps: pd.DataFrame, n_tests: int, most: int) -> Leads:
     chosen = np.flatnonzero(by_voxel | by_cluster)
     # Few permutations give many the least p: those come first that are farthest beyond the weakest
     # of their kind.
-    least = strength[by_voxel].min(initial=np.inf), max(1, size[by_cluster].min(initial=np.inf))
-    excess = np.maximum(strength / least[0], size / least[1])
+    excess = np.zeros(len(snps))
+    for values, beyond in ((strength, by_voxel), (size, by_cluster)):
+        if beyond.any():
+            excess = np.maximum(excess, values / max(values[beyond].min(), 1e-9))
     order = chosen[np.lexsort((-size[chosen], -excess[chosen], p[chosen]))]
     first = [int(s) for s in order[:most]]
     if strength.max(initial=-1) >= 0:

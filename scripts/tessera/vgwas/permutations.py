@@ -24,7 +24,6 @@ def permutation(k: int, blocks: Ints, seed: int) -> Ints:
     if k == 0:
         return places
     rng = np.random.Generator(np.random.Philox(key=np.array([seed, k], np.uint64)))
-    for block in np.unique(blocks):
-        members = np.flatnonzero(blocks == block)
-        places[members] = rng.permutation(members)
+    # Block by block, the members in their order take the places of the members in a random one.
+    places[np.argsort(blocks, kind="stable")] = np.lexsort((rng.random(len(blocks)), blocks))
     return places

@@ -19,16 +19,15 @@ from tessera.sheets import read_sheet
 from tessera.tiles import partition
 
 FAN_IN = 32
-PAIRS = 1_000_000  # that may pass the sieve with a block; beyond, blocks are made smaller
 BLOCK = 512  # SNPs of one product: enough for a BLAS to be at its best; tiles are multiples of it
 
 # Measured (benchmarks/vgwas): multiply-adds per second of one thread, with some reserve, and
 # seconds per test beyond them.
 _SPEED, _PER_TEST = 3.5e10, 2e-9
-_SCAN_SECONDS = 30  # of a job of the scan, and at least as long of one of the permutations
-_MOST_JOBS = 2000
+_SCAN_SECONDS, _NULL_SECONDS = 30, 300  # of a job of the scan, of one of permutations
+_MOST_JOBS = 4000
 _BASE_MB = 300
-_PAIR_BYTES = 120  # of a pair that passes the sieve
+_PAIRS_MB = 120  # of as many pairs as may pass the sieve at a time
 
 
 def read_study(section: Mapping[str, Any], schemas: Path) -> dict[str, Any]:
@@ -123,11 +122,6 @@ def _count_voxels(path: str) -> int:
         return 1
 
 
-def block_of(voxels: int, p: float) -> int:
-    """Return the SNPs of a product, of whose pairs a share p may be expected to pass the sieve."""
-    return max(1, min(BLOCK, int(PAIRS / (voxels * p))))
-
-
 class Plan:
     """What the rules ask of the plan; methods taking ``wildcards`` are input functions.
 
@@ -156,11 +150,11 @@ class Plan:
 
     def maps(self, wildcards: object = None) -> dict[str, str]:
         """Return the file of each subject's map."""
-        return dict(self._study()["maps"])
+        return dict(sorted(self._study()["maps"].items()))
 
     def map_files(self, wildcards: object = None) -> list[str]:
         """Return the files of all maps."""
-        return list(self._study()["maps"].values())
+        return list(self.maps().values())
 
     def filesets(self, wildcards: object = None) -> list[dict[str, Any]]:
         """Return the genotype filesets as plain mappings."""
@@ -192,27 +186,42 @@ class Plan:
         tile = self._section["snp_tile"]
         if tile == "auto":
             seconds = n_snps * voxels * per_test
-            jobs = min(math.ceil(seconds / _SCAN_SECONDS), _MOST_JOBS)
+            jobs = min(math.ceil(seconds / _SCAN_SECONDS), _MOST_JOBS // 8)
             blocks = partition(math.ceil(n_snps / BLOCK), jobs)
             edges = [(BLOCK * a, min(BLOCK * b, n_snps)) for a, b in blocks]
         else:
             edges = partition(n_snps, math.ceil(n_snps / tile))
         scan = {f"s{i}p0": (*edge, 0, 1) for i, edge in enumerate(edges)}
         many = self._section["permutations"]
-        if not many:
-            return scan
         each = self._section["permutation_tile"]
         if each == "auto":
-            once = n_snps * voxels * per_test
-            seconds = max(2 * _SCAN_SECONDS, many * once / _MOST_JOBS)
-            each = max(1, round(seconds / (once / len(edges))))
-        # Of one length, so that more permutations leave the tiles of the fewer as they are.
+            once = n_snps * voxels * per_test / len(edges)
+            each = max(1, round(_NULL_SECONDS / once))
+            # Twice as many as long as there are too many jobs.
+            while math.ceil(many / each) * len(edges) > _MOST_JOBS:
+                each *= 2
+        # Named by what they hold, and of one length, so that more permutations leave them valid.
         null = {
-            f"s{i}p{p}": (*edge, first, min(first + each, many + 1))
-            for p, first in enumerate(range(1, many + 1, each), start=1)
+            f"s{i}p{first}to{last}": (*edge, first, last + 1)
+            for first in range(1, many + 1, each)
+            for last in [min(first + each - 1, many)]
             for i, edge in enumerate(edges)
         }
         return scan | null
+
+    def settings(self, testing: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:
+        """Return a params function: the settings of a map job.
+
+        What a job of its kind does not look at is put to one value, so that a change of it leaves
+        the job as it was.
+        """
+
+        def of_job(wildcards: Any) -> dict[str, Any]:
+            if self.tiles[wildcards.tile][2] == 0:
+                return {**testing, "seed": 0, "scheme": "smith"}
+            return {**testing, "threshold_p": 1.0, "max_hits": 1.0}
+
+        return of_job
 
     def tile(self, wildcards: Any) -> list[int]:
         """Return the SNPs and permutations of a map job."""
@@ -253,11 +262,12 @@ class Plan:
 
     def map_mb(self, wildcards: object, attempt: int) -> int:
         """Return the memory of a map job: the maps, and a block of SNPs in several forms."""
-        subjects, _, voxels = self._size
-        share = max(self._section["threshold_p"], self._section["cluster_p"])
-        pairs = block_of(voxels, share) * voxels * share
-        bytes_ = BLOCK * (45 * subjects + 10_000) + _PAIR_BYTES * pairs
-        return attempt * math.ceil(_BASE_MB + 110 + self._matrix_mb + 1e-6 * bytes_)
+        subjects = self._size[0]
+        # Where people are left out of some models the squares of the maps are needed as well.
+        matrices = 2 if self._section["missing"] == "complete" else 1
+        block = 1e-6 * BLOCK * (45 * subjects + 10_000)
+        fixed = _BASE_MB + 110 + _PAIRS_MB
+        return attempt * math.ceil(fixed + matrices * self._matrix_mb + block)
 
     @property
     def _matrix_mb(self) -> float:

@@ -110,6 +110,7 @@ def prepare(
     facts = {
         "n_subjects": study.n,
         "df": design.df,
+        "exchangeability": section["exchangeability"],
         "covariates": list(design.names[1:]),
         "dropped_covariates": [
             {"name": name, "reason": "constant, or a combination of the columns before it"}

@@ -30,8 +30,8 @@ def top_hits(path: str, snps: pd.DataFrame, voxels: pd.DataFrame) -> pd.DataFram
         top = frame.iloc[np.argsort(-frame["t"].abs(), kind="stable")[:_TOP]]
     where = voxels.iloc[top["voxel"]][["x", "y", "z", "label"]].reset_index(drop=True)
     numbers = top[["beta", "se", "t", "log10p"]].reset_index(drop=True)
-    names = pd.Series(snps["id"].to_numpy()[top["snp"]], name="snp", dtype=object)
-    return pd.concat([names, where, numbers], axis=1)
+    names = snps.iloc[top["snp"]][["id", "chr", "pos"]].reset_index(drop=True)
+    return pd.concat([names.rename(columns={"id": "snp"}), where, numbers], axis=1)
 
 
 def draw(
@@ -82,7 +82,6 @@ def draw(
         pictures[f"brain_{number}.png"] = picture
     page = gwas_page(
         inference,
-        snps,
         clusters,
         hits,
         ledger,

@@ -5,7 +5,7 @@ All of it is in double precision, row by row in a fixed order, so that no block 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numba
 import numpy as np
@@ -72,6 +72,14 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.place)
+
+    def halves(self) -> list[Rows]:
+        """Return the first and the second half of the SNPs."""
+        half = len(self) // 2
+        return [
+            Rows(*(getattr(self, field.name)[part] for field in fields(self)))
+            for part in (slice(0, half), slice(half, None))
+        ]
 
 
 @dataclass(frozen=True)

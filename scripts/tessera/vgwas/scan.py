@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ import pandas as pd
 from tessera.errors import InputError, Problem
 from tessera.pvalues import log10p_of_t, t_of_p
 from tessera.vgwas.clusters import clusters
+from tessera.vgwas.engines import Overfull
 from tessera.vgwas.exact import correlations, estimates, t_of_r
 from tessera.vgwas.permutations import permutation
 from tessera.vgwas.permuted import permuted_rows
@@ -75,12 +77,6 @@ class Mapper:
         self._search = Search(study, settings.engine)
         self._before = study.before(settings.connectivity)
 
-    @property
-    def share(self) -> float:
-        """Share of all pairs that pass the sieve by chance."""
-        least = float(self._settings.least_t(self._study.df))
-        return max(self._settings.threshold_p, float(10 ** -log10p_of_t(least, self._study.df)))
-
     def scan(self, blocks: Iterable[Block]) -> Iterator[Observed]:
         """Test blocks of SNPs as observed.
 
@@ -96,9 +92,7 @@ class Mapper:
             There are more hits than `max_hits`.
         """
         n_hits = 0
-        for start, dosages, multiallelic in blocks:
-            basis, rules = self._study.model.basis, self._settings.rules
-            observed = self._observe(start, *make_rows(dosages, multiallelic, basis, rules))
+        for observed in chain.from_iterable(map(self._in_parts, blocks)):
             n_hits += len(observed.hits)
             if n_hits > self._settings.max_hits:
                 told, settings = f"at least {n_hits:,}", self._settings
@@ -131,6 +125,17 @@ class Mapper:
                 t, size = self._largest(rows, places)
                 max_t[p], max_cluster[p] = max(max_t[p], t), max(max_cluster[p], size)
         return Null(order, max_t, max_cluster)
+
+    def _in_parts(self, block: Block) -> Iterator[Observed]:
+        """Observe a block, in halves of halves where more passes than there is room for."""
+        start, dosages, multiallelic = block
+        rows = make_rows(dosages, multiallelic, self._study.model.basis, self._settings.rules)
+        try:
+            yield self._observe(start, *rows)
+        except Overfull:
+            half = len(dosages) // 2
+            yield from self._in_parts((start, dosages[:half], multiallelic[:half]))
+            yield from self._in_parts((start + half, dosages[half:], multiallelic[half:]))
 
     def _observe(self, start: int, rows: Rows, facts: Facts) -> Observed:
         voxels = self._study.voxel
@@ -215,8 +220,16 @@ class Mapper:
         of_maps = settings.scheme == "freedman-lane"
         turned = model.basis[:, places] if of_maps else None
         rows = permuted_rows(rows, model.basis, places, readjust=not of_maps)
-        least = settings.least_t(rows.df)
-        row, voxel, t = self._search.permuted(rows, least, turned)
+        return self._largest_of(rows, turned)
+
+    def _largest_of(self, rows: Rows, turned: Floats | None) -> tuple[float, int]:
+        least = self._settings.least_t(rows.df)
+        try:
+            row, voxel, t = self._search.permuted(rows, least, turned)
+        except Overfull:
+            halves = (self._largest_of(part, turned) for part in rows.halves())
+            max_t, max_cluster = zip(*halves, strict=True)
+            return max(max_t), max(max_cluster)
         above = np.abs(t) >= least[row]
         found = clusters(row[above], voxel[above], t[above], self._before)
         return float(np.abs(t).max()), int(found.size.max(initial=0))

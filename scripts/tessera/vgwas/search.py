@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
+import numba
 import numpy as np
 import numpy.typing as npt
 
-from tessera.vgwas.engines import ENGINES, Passed, margin
+from tessera.vgwas.engines import ENGINES, Passed, Weights, margin
 from tessera.vgwas.exact import correlations, r_of_t, t_of_r
 from tessera.vgwas.permuted import map_weights
 from tessera.vgwas.rows import Rows
@@ -15,10 +18,11 @@ Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
 Places = npt.NDArray[np.int32]
 
-_MOST_WEIGHT = 2.0
+_LEAST_LEFT = 0.25
+"""Share of a map's variance that is left, under a permutation or without some people, from which on
+its products are trusted."""
 _ANYTHING = np.float32(1e30)
-"""Weight of a map of which too little may be left for its products to be trusted: every pair of it
-passes the sieve."""
+"""Weight of a map of which less is left: every pair of it passes the sieve."""
 
 
 class Search:
@@ -36,7 +40,7 @@ class Search:
         self._study = study
         self._engine = ENGINES[engine](study.model.y)
         # Weights magnify what single precision gets wrong.
-        self._slack = margin(study.n) * _MOST_WEIGHT
+        self._slack = margin(study.n) / np.sqrt(_LEAST_LEFT)
 
     def observed(self, rows: Rows, least: Floats) -> tuple[Places, Places, Floats]:
         """Return all pairs of |t| from (about) the least on, and of each SNP the strongest.
@@ -54,8 +58,8 @@ class Search:
             (P,), sorted by row and then by voxel; t is exact.
         """
         unit, limit = _unit(rows), r_of_t(least, rows.df)
-        weights, kind = self._bounds(rows)
-        passed = self._sieve(unit, limit, weights, kind)
+        weights = self._bounds(rows, np.arange(len(rows)))
+        passed = self._sieve(unit, limit, weights)
         # Of SNPs of which nothing is above, the strongest voxel is still told.
         alone, few, top = self._weak(rows, passed, limit, bound=weights is not None)
         weak = np.zeros(len(rows), bool)
@@ -64,8 +68,8 @@ class Search:
         row: list[npt.NDArray[np.integer]] = [passed.row[strong], alone]
         voxel = [passed.voxel[strong], passed.best_at[alone]]
         if len(few):
-            kind = None if kind is None else kind[few]
-            more = self._sieve(unit[few], np.minimum(limit[few], top), weights, kind)
+            weights = self._bounds(rows, few)
+            more = self._sieve(unit[few], np.minimum(limit[few], top), weights)
             row.append(few[more.row])
             voxel.append(more.voxel)
         rows_found, voxels_found = np.concatenate(row).astype(np.int32), np.concatenate(voxel)
@@ -91,27 +95,21 @@ class Search:
             As of `observed`; t is exact where it decides anything.
         """
         unit, limit = _unit(rows), r_of_t(least, rows.df)
-        weights, kind = self._bounds(rows)
+        weights = self._bounds(rows, np.arange(len(rows)))
         if turned is not None:
-            weights = map_weights(self._study.model, turned, 1 / _MOST_WEIGHT**2, _ANYTHING)
-            kind = np.zeros(len(rows), np.int64)
-        passed = self._sieve(unit, limit, weights, kind)
+            of_maps = map_weights(self._study.model, turned, _LEAST_LEFT, _ANYTHING)
+            weights = lambda start, stop: of_maps[:, start:stop]  # noqa: E731
+        passed = self._sieve(unit, limit, weights)
         t, strongest = self._decide(rows, passed, limit, turned)
         if (r_of_t(strongest, rows.df) < limit).any():
             # It may not have passed everywhere that something stronger could be.
             limit = np.minimum(limit, r_of_t(strongest, rows.df))
-            passed = self._sieve(unit, limit, weights, kind)
+            passed = self._sieve(unit, limit, weights)
             t, _ = self._decide(rows, passed, limit, turned)
         return passed.row, passed.voxel, t
 
-    def _sieve(
-        self,
-        unit: Singles,
-        limit: Floats,
-        weights: Singles | None,
-        kind: npt.NDArray[np.int64] | None,
-    ) -> Passed:
-        return self._engine.sieve(unit, (limit - self._slack).astype(np.float32), weights, kind)
+    def _sieve(self, unit: Singles, limit: Floats, weights: Weights | None) -> Passed:
+        return self._engine.sieve(unit, (limit - self._slack).astype(np.float32), weights)
 
     def _t(self, rows: Rows, row: Places, voxel: Places, turned: Floats | None = None) -> Floats:
         return t_of_r(correlations(rows, self._study.model, row, voxel, turned), rows.df[row])
@@ -163,23 +161,51 @@ class Search:
         t[doubtful] = exact
         return t, float(np.abs(exact).max())
 
-    def _bounds(self, rows: Rows) -> tuple[Singles | None, npt.NDArray[np.int64] | None]:
+    def _bounds(self, rows: Rows, chosen: npt.NDArray[np.int64]) -> Weights | None:
         """Return weights that make products at least as large as correlations.
 
-        A map loses at most its largest values with the people left out of a SNP's model, and as
-        much of them as the covariates make of it.
+        What a map loses with the people left out of a SNP's model is their values, and at most so
+        much of these as the covariates make of it: the largest eigenvalue of `rows.kept` squared.
         """
-        if not len(rows.absent) or not rows.absent.any():
-            return None, None
-        count = rows.absent.sum(axis=1)
-        kind = np.where(count > 0, np.ceil(np.log2(np.maximum(count, 1))) + 1, 0).astype(np.int64)
-        gain = max(1.0, float(np.square(rows.kept).sum(axis=1).max()))
-        left = 1 - gain * self._study.largest[: int(kind.max())]
-        weights = np.ones((1 + len(left), left.shape[1]), np.float32)
-        trusted = left >= 1 / _MOST_WEIGHT**2
-        weights[1:] = np.where(trusted, 1 / np.sqrt(np.where(trusted, left, 1)), _ANYTHING)
-        return weights, kind
+        if not len(rows.absent) or not rows.absent[chosen].any():
+            return None
+        absent = rows.absent[chosen]
+        gain = np.maximum(1, np.square(rows.kept[chosen]).sum(axis=1).max(axis=1))
+        members = np.nonzero(absent)[1]
+        ends = np.cumsum(absent.sum(axis=1))
+
+        def weights(start: int, stop: int) -> Singles:
+            out = np.empty((len(chosen), stop - start), np.float32)
+            _bound(self._squares, members, ends, gain, start, out)
+            return out
+
+        return weights
+
+    @cached_property
+    def _squares(self) -> Singles:
+        """(N, V) squares of the maps."""
+        y = self._study.model.y
+        squares = np.empty(y.shape[::-1], np.float32)
+        for start in range(0, len(y), 1024):
+            squares[:, start : start + 1024] = np.square(y[start : start + 1024]).T
+        return squares
 
 
 def _unit(rows: Rows) -> Singles:
     return (rows.x / rows.norm[:, None]).astype(np.float32)
+
+
+@numba.njit(cache=True, nogil=True)
+def _bound(squares, members, ends, gain, start, out):  # type: ignore[no-untyped-def]
+    first = 0
+    for s in range(len(out)):
+        lost = np.zeros(out.shape[1], np.float32)
+        for m in range(first, ends[s]):
+            row = squares[members[m]]
+            for j in range(len(lost)):
+                lost[j] += row[start + j]
+        first = ends[s]
+        share = np.float32(gain[s])
+        for j in range(len(lost)):
+            left = np.float32(1) - share * lost[j]
+            out[s, j] = np.float32(1) / np.sqrt(left) if left >= _LEAST_LEFT else _ANYTHING

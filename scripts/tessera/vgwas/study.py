@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,11 +37,6 @@ class Settings:
     seed: int
     max_hits: float
     engine: str
-
-    @classmethod
-    def of(cls, section: Mapping[str, Any]) -> Settings:
-        """Take the settings out of the validated section."""
-        return cls(**{name: section[name] for name in cls.__dataclass_fields__})
 
     @property
     def rules(self) -> Rules:
@@ -107,17 +100,6 @@ class Study:
         """Voxels, evenly spread, whose tests are all counted."""
         n_voxels = len(self.voxel)
         return np.unique(np.linspace(0, n_voxels - 1, min(SAMPLE, n_voxels)).astype(np.int32))
-
-    @cached_property
-    def largest(self) -> Floats:
-        """(L, V) for each voxel the sum of its 1, 2, 4, ... largest squares."""
-        counts = 2 ** np.arange(int(np.ceil(np.log2(self.n))) + 1)
-        out = np.empty((len(counts), len(self.model.y)))
-        for start in range(0, len(self.model.y), 1024):
-            y = self.model.y[start : start + 1024].astype(np.float64)
-            sums = np.cumsum(np.sort(np.square(y), axis=1)[:, ::-1], axis=1)
-            out[:, start : start + 1024] = sums[:, np.minimum(counts, self.n) - 1].T
-        return out
 
 
 def save_study(path: Path, study: Study) -> None:

@@ -16,6 +16,7 @@ from tessera.sheets import read_sheet
 Covariates = dict[str, dict[str, str | None]]
 
 _LABEL = {"type": "string", "x-prefix": "sub-"}
+_ABSENT = {"na", "nan", "."}  # beside empty cells and n/a, as R and PLINK write it
 _CELL = {"type": ["string", "null"]}
 NO_GENOTYPES, NO_COVARIATES, NO_MAP = "no genotypes", "no covariates", "no map"
 
@@ -78,11 +79,12 @@ def read_covariates(path: str, section: Mapping[str, object]) -> tuple[Covariate
         "additionalProperties": True,
     }
     rows = read_sheet(path, schema, key=("subject",))
-    table = {
-        str(row["subject"]): {n: None if row[n] is None else str(row[n]) for n in needed}
-        for row in rows
-    }
+    table = {str(row["subject"]): {name: _cell(row[name]) for name in needed} for row in rows}
     return table, columns
+
+
+def _cell(value: object) -> str | None:
+    return None if value is None or str(value).casefold() in _ABSENT else str(value)
 
 
 def _header(path: str) -> list[str]:

@@ -105,7 +105,12 @@ def read_labels(atlas: tuple[str, str] | None, grid: Grid, mask: str) -> list[st
     names: dict[int, str] = {0: ""}
     for row in read_sheet(table, _LABELS, key=("index",)):
         names[int(row["index"] or 0)] = str(row["name"] or "")
-    regions = np.rint(np.nan_to_num(nifti.read(image).ravel()[grid.flat])).astype(np.int64)
+    regions = nifti.read(image).ravel()[grid.flat]
+    bad = ~(np.isfinite(regions) & (regions >= 0) & (regions < 2**31) & (regions % 1 == 0))
+    if bad.any():
+        many, example = int(bad.sum()), regions[bad][0]
+        what = f"{many} voxels of the mask hold no number of a region, such as {example}"
+        raise InputError(Problem(image, "", what, "give whole numbers from 0, 0 for none"))
     return [names.get(int(region), f"region {region}") for region in regions]
 
 
