@@ -15,7 +15,7 @@ testing = {
 joining = {
     key: vgwas[key]
     for key in (
-        *("images", "mask", "atlas", "covariates", "covariate_columns", "categorical"),
+        *("images", "mask", "covariates", "covariate_columns", "categorical"),
         *("exchangeability", "min_overlap", "nan", "strict"),
     )
 }
@@ -40,7 +40,7 @@ rule vgwas_check:
     input:
         maps=gwas.map_files,
         genotypes=gwas.genotype_files,
-        tables=gwas.named("images", "mask", "atlas", "covariates"),
+        tables=gwas.named("images", "mask", "covariates"),
     output:
         check="<work>/vgwas/check.json",
     log:
@@ -87,19 +87,44 @@ rule vgwas_snps:
         "../scripts/vgwas/vgwas_snps.py"
 
 
+rule vgwas_regions:
+    """The name of the region that each voxel of the mask lies in."""
+    input:
+        mask=lambda wildcards: vgwas["mask"],
+        atlas=gwas.named("atlas"),
+    output:
+        regions=ensure("<work>/vgwas/regions.parquet", non_empty=True),
+    log:
+        "<logs>/vgwas/regions.log",
+    benchmark:
+        "<benchmarks>/vgwas/regions.jsonl"
+    priority: 100
+    threads: 1
+    resources:
+        mem_mb=gwas.check_mb,
+        runtime=lambda wildcards, attempt: 10 * attempt,
+    params:
+        atlas=vgwas["atlas"],
+        code=code("vgwas/vgwas_regions"),
+    conda:
+        "../envs/vgwas.yaml"
+    script:
+        "../scripts/vgwas/vgwas_regions.py"
+
+
 rule vgwas_phenotype:
     """The maps as a matrix voxels x subjects, adjusted for the covariates in double precision."""
     input:
         check="<work>/vgwas/check.json",
         maps=gwas.map_files,
         genotypes=gwas.genotype_files,
-        tables=gwas.named("mask", "atlas"),
+        mask=lambda wildcards: vgwas["mask"],
     output:
         phenotype=ensure("<work>/vgwas/phenotype.npy", non_empty=True),
         study=ensure("<work>/vgwas/study.npz", non_empty=True),
         facts="<work>/vgwas/study.json",
         samples=ensure("<results>/vgwas/samples.tsv", non_empty=True),
-        voxels=ensure("<results>/vgwas/voxels.parquet", non_empty=True),
+        voxels=ensure("<work>/vgwas/voxels.parquet", non_empty=True),
         quarantine=report(
             ensure("<results>/vgwas/quarantine.tsv", non_empty=True),
             category="Voxel-wise GWAS",
@@ -181,10 +206,12 @@ rule vgwas_inference:
     input:
         part=gwas.whole("<work>/vgwas"),
         variants="<work>/vgwas/variants.parquet",
-        voxels="<results>/vgwas/voxels.parquet",
+        voxels="<work>/vgwas/voxels.parquet",
+        regions="<work>/vgwas/regions.parquet",
         samples="<results>/vgwas/samples.tsv",
         facts="<work>/vgwas/study.json",
     output:
+        voxels=ensure("<results>/vgwas/voxels.parquet", non_empty=True),
         snps=ensure("<results>/vgwas/snps.parquet", non_empty=True),
         hits=ensure("<results>/vgwas/hits.parquet", non_empty=True),
         clusters=report(

@@ -18,17 +18,19 @@ from tessera.vgwas.study import Settings
 
 with Job(snakemake) as job:
     outputs, part = job.output, Path(job.input.part)
+    voxels = pd.read_parquet(job.input.voxels).join(pd.read_parquet(job.input.regions))
     concluded = conclude(
         part,
         pd.read_parquet(job.input.variants),
-        pd.read_parquet(job.input.voxels),
+        voxels,
         pd.read_csv(job.input.samples, sep="\t", dtype=str, keep_default_na=False),
         json.loads(Path(job.input.facts).read_text(encoding="utf-8")),
         Settings(**job.params.settings),
         job.params.max_maps,
     )
-    with atomic(outputs.snps) as place:
-        concluded.snps.to_parquet(place, index=False)
+    for path, table in ((outputs.snps, concluded.snps), (outputs.voxels, voxels)):
+        with atomic(path) as place:
+            table.to_parquet(place, index=False)
     with atomic(outputs.hits) as place:
         shutil.copyfile(part / "hits.parquet", place)
     with atomic(outputs.clusters) as place:

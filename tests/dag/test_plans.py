@@ -14,7 +14,17 @@ CONFIGS = sorted((ROOT / "tests/configs").glob("*.yaml"))
 STEPS = {
     "neuro": ("check", "import", "mask", "noise", "fit", "maps", "qc", "group"),
     "astro": ("index", "clean", "coadd", "detect", "catalogue", "patch_picture", "qc"),
-    "vgwas": ("check", "snps", "phenotype", "map", "reduce", "inference", "maps", "report"),
+    "vgwas": (
+        "check",
+        "regions",
+        "snps",
+        "phenotype",
+        "map",
+        "reduce",
+        "inference",
+        "maps",
+        "report",
+    ),
 }
 
 

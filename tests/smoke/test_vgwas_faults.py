@@ -180,7 +180,7 @@ def test_tiles_of_any_size_add_up_to_the_same_bytes(
     parts = []
     with GenotypeReader(find_filesets([SECTION["genotypes"]]), study.genotypes) as reader:
         blocks = [(a, reader.read(a, b), flags[a:b]) for a, b in edges]
-    mapper = Mapper(study, Settings.of(values()))
+    mapper = Mapper(study, Settings(**{f: values()[f] for f in Settings.__dataclass_fields__}))
     for number, block in enumerate(blocks):
         parts.append(tmp_path / f"s{number}p0")
         parts[-1].mkdir()

@@ -8,7 +8,7 @@ from typing import Any
 from tessera.errors import InputError, Problem
 from tessera.genotypes import Fileset, read_samples
 from tessera.vgwas.subjects import Joined, bare, join, read_covariates, take_covariates
-from tessera.vgwas.voxels import Grid, atlas_files, misfit, read_grid, read_labels
+from tessera.vgwas.voxels import Grid, misfit, read_grid
 
 _SHOWN = 10
 
@@ -42,7 +42,7 @@ def check_study(
     Raises
     ------
     InputError
-        What concerns all subjects: mask, atlas, tables, too few subjects in common; with
+        What concerns all subjects: mask, tables, too few subjects in common; with
         ``strict`` also what concerns single ones.
     """
     problems: list[Problem] = []
@@ -55,8 +55,6 @@ def check_study(
             return None
 
     grid: Grid | None = attempt(read_grid, section["mask"])
-    if grid is not None:
-        attempt(read_labels, atlas_files(section["atlas"]), grid, section["mask"])
     path = section["covariates"]
     table, columns = ({}, [])
     if path is not None:

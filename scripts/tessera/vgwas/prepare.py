@@ -20,7 +20,7 @@ from tessera.vgwas.exact import Model
 from tessera.vgwas.phenotype import Stack, adjust, read_maps, refuse_nan
 from tessera.vgwas.study import Study
 from tessera.vgwas.subjects import Joined, bare
-from tessera.vgwas.voxels import TESTED, atlas_files, read_grid, read_labels, voxel_table
+from tessera.vgwas.voxels import TESTED, read_grid, voxel_table
 
 Progress = Callable[..., Any]
 
@@ -106,7 +106,6 @@ def prepare(
         grid.ijk[tested],
         np.array([_places(fileset, joined.used) for fileset in filesets]),
     )
-    labels = read_labels(atlas_files(section["atlas"]), grid, section["mask"])
     facts = {
         "n_subjects": study.n,
         "df": design.df,
@@ -118,7 +117,7 @@ def prepare(
         ],
     }
     samples = _samples(joined, maps)
-    voxels = voxel_table(grid, labels, result.status)
+    voxels = voxel_table(grid, result.status)
     return Prepared(study, samples, voxels, _quarantine(joined), facts)
 
 

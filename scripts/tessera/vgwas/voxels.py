@@ -111,17 +111,17 @@ def read_labels(atlas: tuple[str, str] | None, grid: Grid, mask: str) -> list[st
         many, example = int(bad.sum()), regions[bad][0]
         what = f"{many} voxels of the mask hold no number of a region, such as {example}"
         raise InputError(Problem(image, "", what, "give whole numbers from 0, 0 for none"))
-    return [names.get(int(region), f"region {region}") for region in regions]
+    return [names.get(int(region), f"region {int(region)}") for region in regions]
 
 
-def voxel_table(grid: Grid, labels: list[str], status: npt.NDArray[Any]) -> pd.DataFrame:
-    """Return one row per voxel: i, j, k, x, y, z (mm), status, label."""
+def voxel_table(grid: Grid, status: npt.NDArray[Any]) -> pd.DataFrame:
+    """Return one row per voxel: i, j, k, x, y, z (mm), status."""
     ijk, mm = grid.ijk, grid.mm
     columns: dict[str, Any] = {
         name: ijk[:, axis].astype(np.int32) for axis, name in enumerate("ijk")
     }
     columns |= {name: mm[:, axis].astype(np.float32) for axis, name in enumerate("xyz")}
-    return pd.DataFrame({**columns, "status": status.astype(str), "label": labels})
+    return pd.DataFrame({**columns, "status": status.astype(str)})
 
 
 def neighbours(ijk: Ints, connectivity: int) -> npt.NDArray[np.int32]:
