@@ -16,7 +16,7 @@ import pytest
 from scipy import stats
 
 from tessera.vgwas.simulate import AFFINE, REGIONS, SHAPE
-from tools import plan
+from tools import ROOT, plan
 
 PLANTED = ("strong", "negative", "wide", "single")
 BAD = {
@@ -302,15 +302,27 @@ def test_maps_agree_with_hits(
     assert compared > 0.5 * len(hits)
 
 
-def test_outputs_are_those_that_were_promised(results: Path, inference: dict[str, Any]) -> None:
+def test_outputs_are_those_that_the_docs_promise(results: Path, inference: dict[str, Any]) -> None:
+    docs = (ROOT / "docs/vgwas.md").read_text(encoding="utf-8")
+    section = docs[docs.index("## Outputs") :]
+    files, columns = section[: section.index("\n## ", 5)].split("Columns:")
+    promised = set(re.findall(r"^\| `([^`]+)`", files, flags=re.M))
     there = {path.relative_to(results).as_posix() for path in results.rglob("*") if path.is_file()}
     there = {name for name in there if not name.endswith(".snakemake_timestamp")}
     maps = {f"maps/{lead['map']}" for lead in inference["leads"]}
-    pictures = {name for name in there if name.startswith("png/")}
-    null = {"null/max_t.npy", "null/max_cluster.npy"}
-    others = {"inference.json", "ledger.json", "gwas.html"}
-    assert there - pictures == {*COLUMNS, *maps, *null, *others}
-    assert {"png/manhattan.png", "png/qq.png", "png/null.png", "png/brain_1.png"} <= pictures
+    assert {name for name in there if name.startswith("maps/")} == maps
+    named = {re.sub(r"^png/\w+", "png/NAME", name) for name in there - maps}
+    assert named | {"maps/SNP_t.nii.gz"} == promised
+    assert {"manhattan.png", "qq.png", "null.png"} <= {Path(name).name for name in there}
+    for name, row in re.findall(r"^\| `([^`]+)` \| (.+) \|$", columns, flags=re.M):
+        parquet = name.endswith(".parquet")
+        table = (
+            pd.read_parquet(results / name) if parquet else pd.read_csv(results / name, sep="\t")
+        )
+        told = [
+            cell for part in row.split(";") for cell in re.findall(r"`(\w+)`", part.split(":")[0])
+        ]
+        assert told == list(table.columns), name
     page = (results / "gwas.html").read_text(encoding="utf-8")
     for word in (*(lead["id"] for lead in inference["leads"][:3]), "covariate missing", "P0300"):
         assert word in page

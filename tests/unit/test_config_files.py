@@ -79,6 +79,35 @@ def test_contract_of_defaults():
         "granularity": "visit",
         "strict": False,
     }
+    assert DEFAULTS["vgwas"] == {
+        "genotypes": None,
+        "images": None,
+        "mask": None,
+        "atlas": None,
+        "covariates": None,
+        "covariate_columns": "all",
+        "categorical": [],
+        "coding": "additive",
+        "missing": "mean",
+        "min_mac": 10,
+        "max_missing": 0.05,
+        "threshold_p": 1e-5,
+        "cluster_p": 0.001,
+        "cluster_t": None,
+        "connectivity": 26,
+        "permutations": 1000,
+        "scheme": "smith",
+        "exchangeability": None,
+        "seed": 1,
+        "snp_tile": "auto",
+        "permutation_tile": "auto",
+        "max_hits": 1e8,
+        "max_maps": 20,
+        "min_overlap": 0.9,
+        "nan": "error",
+        "engine": "sgemm",
+        "strict": False,
+    }
     top = {key: DEFAULTS[key] for key in ("pipelines", "seed", "threads", "memory_mb")}
     assert top == {"pipelines": ["neuro"], "seed": 1, "threads": 2, "memory_mb": 1100}
 
@@ -91,12 +120,22 @@ def test_shipped_config_is_the_defaults_with_the_toy_sheet():
     validated = validate_config(shipped, SCHEMA)
     assert shipped == before, "the given configuration is left untouched"
     expected = deepcopy(DEFAULTS)
-    expected["pipelines"] = ["neuro", "astro"]
+    expected["pipelines"] = ["neuro", "astro", "vgwas"]
     expected["neuro"]["subjects"] = "toy/neuro/subjects.tsv"
     toy = {"ra": 0.0, "dec": -5.0, "pixel_scale": 0.27, "patch_pixels": 700, "overlap_pixels": 60}
     expected["astro"]["visits"] = "toy/astro/visits.tsv"
     expected["astro"]["skymap"] |= toy
     expected["astro"]["reference_catalogue"] = "toy/astro/data/reference.ecsv"
+    data = "toy/vgwas/data"
+    expected["vgwas"] |= {
+        "genotypes": f"{data}/cohort",
+        "images": "toy/vgwas/images.tsv",
+        "mask": f"{data}/mask.nii.gz",
+        "atlas": f"{data}/atlas.nii.gz",
+        "covariates": f"{data}/covariates.tsv",
+        "categorical": ["sex", "site", "array"],
+        "permutations": 200,
+    }
     assert validated == expected
     assert shipped["neuro"] == expected["neuro"], "every key of the section is shown"
 
@@ -144,10 +183,10 @@ def test_reference_page_names_every_key_and_column():
     page = subprocess.run(run, env=env, capture_output=True, text=True, check=True).stdout
     assert page == config_page(SCHEMAS)
     for key, part in walk(SCHEMA):
-        short = re.sub(r"^(neuro|astro)\.", "", key)
+        short = re.sub(r"^(neuro|astro|vgwas)\.", "", key)
         assert f"`{short}`" in page or key.startswith("pathvars."), key
         assert part["description"] in page, key
-    for sheet in ("neuro_subjects", "astro_visits"):
+    for sheet in ("neuro_subjects", "astro_visits", "vgwas_images"):
         for column, part in load_schema(SCHEMAS, sheet)["properties"].items():
             assert f"| `{column}` |" in page
             assert part["description"] in page

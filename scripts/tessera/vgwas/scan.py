@@ -106,11 +106,10 @@ class Mapper:
         progress: Callable[[Sequence[int]], Iterable[int]] = iter,
     ) -> Null:
         """Test blocks of SNPs under permutations of these numbers; blocks as for `scan`."""
-        arrangements = math.prod(
-            math.factorial(int(many)) for many in np.unique_counts(self._study.blocks).counts
-        )
-        if arrangements <= max(numbers):
-            what = f"the subjects can be arranged in their blocks in only {arrangements} ways"
+        members = np.bincount(self._study.blocks).tolist()
+        arrangements = math.exp(min(40, sum(math.lgamma(many + 1) for many in members)))
+        if round(arrangements) <= max(numbers):
+            what = f"the subjects can be arranged in their blocks in only {arrangements:.0f} ways"
             remedy = "make fewer permutations, or the blocks of vgwas.exchangeability larger"
             raise InputError(Problem("config", "vgwas.permutations", what, remedy))
         order = np.array(numbers, np.int64)
