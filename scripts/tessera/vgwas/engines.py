@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Protocol
 
 import numba
@@ -164,7 +165,7 @@ class Torch:
 
     def __init__(self, phenotype: Singles) -> None:
         try:
-            import torch
+            torch = import_module("torch")
         except ImportError:
             remedy = "install it, or set vgwas.engine to sgemm"
             problem = Problem("config", "vgwas.engine", "PyTorch is not installed", remedy)
