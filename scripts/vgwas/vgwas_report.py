@@ -14,7 +14,7 @@ import pandas as pd
 
 from tessera import nifti
 from tessera.job import Job, atomic
-from tessera.vgwas.report import draw, top_hits
+from tessera.vgwas.report import draw, read_clusters, top_hits
 
 with Job(snakemake) as job:
     inference, ledger = (
@@ -34,13 +34,7 @@ with Job(snakemake) as job:
         ledger,
         aside,
         snps,
-        pd.read_csv(
-            job.input.clusters,
-            sep="\t",
-            dtype={"snp": str, "chr": str},
-            keep_default_na=False,
-            na_values={"p_fwer": "n/a"},
-        ),
+        read_clusters(job.input.clusters),
         top_hits(job.input.hits, snps, voxels),
         (np.load(job.input.max_t), np.load(job.input.max_cluster)),
         maps,

@@ -22,6 +22,12 @@ _PICTURED = 5  # leading SNPs on the page; all have their maps
 _APART = 1_000_000  # base pairs between SNPs on the page: nearer ones tell the same in linkage
 
 
+def read_clusters(path: str) -> pd.DataFrame:
+    """Read the table of clusters, in which ids and names may be any text."""
+    text, absent = {"snp": str, "chr": str}, {"p_fwer": "n/a"}
+    return pd.read_csv(path, sep="\t", dtype=text, keep_default_na=False, na_values=absent)
+
+
 def top_hits(path: str, snps: pd.DataFrame, voxels: pd.DataFrame) -> pd.DataFrame:
     """Return the strongest hits, with the names of their SNPs and the places of their voxels."""
     top = pd.DataFrame()
