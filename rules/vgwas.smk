@@ -40,7 +40,7 @@ rule vgwas_check:
     input:
         maps=gwas.map_files,
         genotypes=gwas.genotype_files,
-        tables=gwas.named("images", "mask", "covariates"),
+        tables=gwas.named("mask", "covariates"),
     output:
         check="<work>/vgwas/check.json",
     log:

@@ -196,11 +196,11 @@ def test_strings_mean_what_values_mean(section):
         (
             {"pipelines": []},
             "pipelines: found []; "
-            "expected a list (not empty, no repeats), each entry one of neuro, astro.",
+            "expected a list (not empty, no repeats), each entry one of neuro, astro, vgwas.",
         ),
         (
             {"pipelines": ["nuro"]},
-            "pipelines, entry 1: found 'nuro'; expected one of neuro, astro (did you mean neuro?).",
+            "pipelines, entry 1: found 'nuro'; expected one of neuro, astro, vgwas (did you mean neuro?).",
         ),
         (
             {"pathvars": {"results": "a/"}},
