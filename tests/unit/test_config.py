@@ -200,7 +200,8 @@ def test_strings_mean_what_values_mean(section):
         ),
         (
             {"pipelines": ["nuro"]},
-            "pipelines, entry 1: found 'nuro'; expected one of neuro, astro, vgwas (did you mean neuro?).",
+            "pipelines, entry 1: found 'nuro'; expected one of neuro, astro, vgwas "
+            "(did you mean neuro?).",
         ),
         (
             {"pathvars": {"results": "a/"}},
