@@ -46,6 +46,7 @@ include: "rules/common.smk"
 include: "rules/toy.smk"
 include: "rules/neuro.smk"
 include: "rules/astro.smk"
+include: "rules/astro_quality.smk"
 include: "rules/vgwas.smk"
 
 

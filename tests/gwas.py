@@ -175,7 +175,7 @@ class Worse:
         self._y = np.asarray(phenotype)
         self._rng = np.random.default_rng(5)
 
-    def sieve(self, x, limit, weights=None, most=0):
+    def sieve(self, x, limit, weights=None):
         exact = (x.astype(float) @ self._y.T.astype(float)).astype(np.float32)
         half = margin(x.shape[1]) / 2
         c = exact + self._rng.choice([-half, half], exact.shape).astype(np.float32)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,6 +111,44 @@ def snakemake(
         *("--cores", "2", "--directory", str(directory), *arguments),
     ]
     return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+def exists(pattern: str) -> Callable[[Path], bool]:
+    """Return a moment of a run: something of this pattern is there."""
+    return lambda folder: any(folder.glob(pattern))
+
+
+def kill_and_resume(
+    house: Path,
+    arguments: Sequence[str],
+    moments: Iterable[Callable[[Path], bool]],
+    meanwhile: Callable[[], None] = lambda: None,
+) -> None:
+    """Run a copy of the project, kill -9 the run at each moment, clear up, and run it to its end.
+
+    The head dies as a crashing machine would have it; the jobs that it started live on. `meanwhile`
+    is called before each blow.
+    """
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+    resume = [sys.executable, "scripts/resume.py"]
+    for moment in moments:
+        run = subprocess.Popen(
+            command, cwd=house, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )  # fmt: skip
+        deadline = time.monotonic() + 300
+        while not moment(house):
+            assert run.poll() is None, "the run ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        meanwhile()
+        os.kill(run.pid, signal.SIGKILL)
+        run.wait()
+        again = subprocess.run(resume, cwd=house, capture_output=True, text=True, check=False)
+        assert again.returncode == 0, again.stderr
+    last = subprocess.run(command, cwd=house, capture_output=True, text=True, check=False)
+    assert last.returncode == 0, last.stderr
+    assert not list(house.rglob(".tmp-*"))
 
 
 def tree_digest(folder: Path) -> dict[str, str]:

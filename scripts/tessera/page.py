@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from jinja2 import Environment, StrictUndefined
@@ -43,6 +43,30 @@ class Section:
 
     heading: str
     parts: Sequence[Picture | Table | Notice]
+
+
+def aside_table(aside: Sequence[Mapping[str, str]], key: str, name: str) -> Table | Notice:
+    """Tell what was set aside, and what to do about it.
+
+    Parameters
+    ----------
+    aside
+        Rows with ``file``, ``place``, ``what``, ``remedy``, and the item's name under `key`.
+    key, name
+        Column of the item, and what to call it.
+    """
+    if not aside:
+        return Notice("Nothing was set aside", good=True)
+    rows = [
+        (
+            row[key],
+            f"{row['file']}: {row['place']}" if row["place"] not in ("", "n/a") else row["file"],
+            row["what"],
+            row["remedy"],
+        )
+        for row in aside
+    ]
+    return Table((name, "File and place", "What is wrong", "What to do"), rows)
 
 
 def html_page(

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pandas as pd
 from astropy.io import fits
 
-from tools import copy_house, plan, snakemake, tree_digest
+from tools import copy_house, exists, kill_and_resume, plan, snakemake, tree_digest
 
 SHEET = "toy/astro/visits.tsv"
 OTHERWISE = ["--config", "threads=1", "memory_mb=300", "astro={granularity: ccd}"]
@@ -36,26 +31,8 @@ def fresh(finished: Path, folder: Path, visits: tuple[str, ...] = ()) -> Path:
 def test_killed_and_resumed_in_other_pieces(finished: Path, tmp_path: Path) -> None:
     """One thread, jobs per detector, small blocks, three kill -9: the same bytes."""
     house = fresh(finished, copy_house(tmp_path / "house"))
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "astro", *OTHERWISE]
-    resume = [sys.executable, "scripts/resume.py"]
-    for pattern in MOMENTS:
-        run = subprocess.Popen(
-            command, cwd=house, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )  # fmt: skip
-        deadline = time.monotonic() + 300
-        while not any(house.glob(pattern)):
-            assert run.poll() is None, "the run ended before it could be killed"
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        os.kill(run.pid, signal.SIGKILL)
-        run.wait()
-        again = subprocess.run(resume, cwd=house, capture_output=True, text=True, check=False)
-        assert again.returncode == 0, again.stderr
-    last = subprocess.run(command, cwd=house, capture_output=True, text=True, check=False)
-    assert last.returncode == 0, last.stderr
+    kill_and_resume(house, ["astro", *OTHERWISE], map(exists, MOMENTS))
     assert tree_digest(house / "results/astro") == tree_digest(finished / "results/astro")
-    assert not list(house.rglob(".tmp-*"))
 
 
 def test_a_new_visit_reruns_only_the_patches_that_it_touches(

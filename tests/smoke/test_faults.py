@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tools import ROOT, copy_house, plan, snakemake, tree_digest
+from tools import ROOT, copy_house, exists, kill_and_resume, plan, snakemake, tree_digest
 
 SHEET = "toy/neuro/subjects.tsv"
 
@@ -54,10 +51,6 @@ def test_mppca_does_not_depend_on_slabs(finished: Path, tmp_path: Path) -> None:
     assert any("desc-denoised_dwi.bvec" in name for name in digests[0])
 
 
-def exists(pattern: str) -> Callable[[Path], bool]:
-    return lambda folder: any(folder.glob(pattern))
-
-
 MOMENTS = {
     "early": exists("results/work/neuro/sub-*/import.json"),
     "in the map step": exists("results/logs/neuro/sub-*/fit-*.log"),
@@ -68,30 +61,15 @@ MOMENTS = {
 def test_killed_again_and_again_and_resumed(finished: Path, tmp_path: Path) -> None:
     """kill -9 of the whole run, three times; the resumed run ends with the same bytes."""
     house = fresh(finished, copy_house(tmp_path / "house"))
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "neuro"]
-    resume = [sys.executable, "scripts/resume.py"]
-    for moment in MOMENTS.values():
-        run = subprocess.Popen(
-            command, cwd=house, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )  # fmt: skip
-        deadline = time.monotonic() + 300
-        while not moment(house):
-            assert run.poll() is None, "the run ended before it could be killed"
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+
+    def refused_while_at_work() -> None:
+        resume = [sys.executable, "scripts/resume.py"]
         busy = subprocess.run(resume, cwd=house, capture_output=True, text=True, check=False)
         assert busy.returncode != 0
         assert "A run is at work in this folder" in busy.stderr
-        # The head dies as a crashing machine would have it; the jobs that it started live on.
-        os.kill(run.pid, signal.SIGKILL)
-        run.wait()
-        again = subprocess.run(resume, cwd=house, capture_output=True, text=True, check=False)
-        assert again.returncode == 0, again.stderr
-    last = subprocess.run(command, cwd=house, capture_output=True, text=True, check=False)
-    assert last.returncode == 0, last.stderr
+
+    kill_and_resume(house, ["neuro"], MOMENTS.values(), refused_while_at_work)
     assert tree_digest(house / "results/neuro") == tree_digest(finished / "results/neuro")
-    assert not list(house.rglob(".tmp-*"))
 
 
 def test_a_changed_function_reruns_its_jobs_and_a_comment_none(

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +26,7 @@ from tessera.vgwas.parts import load_part, merge, write_null, write_scan
 from tessera.vgwas.plan import read_study
 from tessera.vgwas.scan import Mapper
 from tessera.vgwas.study import Settings, load_study
-from tools import ROOT, copy_house, plan, snakemake, tree_digest
+from tools import ROOT, copy_house, exists, kill_and_resume, plan, snakemake, tree_digest
 
 DATA = "toy/vgwas/data"
 SECTION = {
@@ -113,25 +109,7 @@ def test_killed_and_resumed_in_other_pieces(finished: Path, tmp_path: Path) -> N
     """Other tiles, one thread, less memory, three kill -9: the same bytes."""
     house, target = copy_house(tmp_path / "house"), "results/vgwas/inference.json"
     shutil.copytree(finished / "toy/vgwas", house / "toy/vgwas")
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", target, *OTHERWISE]
-    resume = [sys.executable, "scripts/resume.py"]
-    for pattern in MOMENTS:
-        run = subprocess.Popen(
-            command, cwd=house, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )  # fmt: skip
-        deadline = time.monotonic() + 300
-        while not any(house.glob(pattern)):
-            assert run.poll() is None, "the run ended before it could be killed"
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        os.kill(run.pid, signal.SIGKILL)
-        run.wait()
-        again = subprocess.run(resume, cwd=house, capture_output=True, text=True, check=False)
-        assert again.returncode == 0, again.stderr
-    last = subprocess.run(command, cwd=house, capture_output=True, text=True, check=False)
-    assert last.returncode == 0, last.stderr
-    assert not list(house.rglob(".tmp-*"))
+    kill_and_resume(house, [target, *OTHERWISE], map(exists, MOMENTS))
     assert_same_answer(finished, house)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tessera.astro.quality import BRIGHT_SNR
-from tessera.page import Notice, Picture, Section, Table, html_page
+from tessera.page import Notice, Picture, Section, Table, aside_table, html_page
 
 _UNKNOWN = "n/a"
 _MINUS = "\N{MINUS SIGN}"
@@ -55,7 +55,7 @@ def survey_page(
         Section("Co-adds and depth", [_mosaic(mosaic), _patches(qc["patches"])]),
         Section("Catalogue", [_counts(counts), _sources(qc["sources"], qc["photometry"])]),
         Section("Against the reference", _reference(qc["reference"], residuals)),
-        Section("Set aside", [_aside(aside)]),
+        Section("Set aside", [aside_table(aside, "visit", "Visit")]),
     ]
     return html_page("Survey imaging", "Co-adds and catalogue: page of the survey", facts, sections)
 
@@ -223,20 +223,3 @@ def _reference(
         ],
     )
     return [summary, chart, bins]
-
-
-def _aside(aside: Sequence[Mapping[str, str]]) -> Table | Notice:
-    if not aside:
-        return Notice("Nothing was set aside", good=True)
-    return Table(
-        ("Visit", "File and place", "What is wrong", "What to do"),
-        [
-            (
-                row["visit"],
-                f"{row['file']}: {row['place']}" if row["place"] else row["file"],
-                row["what"],
-                row["remedy"],
-            )
-            for row in aside
-        ],
-    )

@@ -67,13 +67,7 @@ class Passed:
 class Engine(Protocol):
     """Multiplies rows by the maps."""
 
-    def sieve(
-        self,
-        x: Singles,
-        limit: Singles,
-        weights: Weights | None = None,
-        most: int = MOST,
-    ) -> Passed:
+    def sieve(self, x: Singles, limit: Singles, weights: Weights | None = None) -> Passed:
         """Return the pairs whose |r| is at least the limit of their row.
 
         Parameters
@@ -84,13 +78,11 @@ class Engine(Protocol):
             (S,) limits.
         weights
             Of a range of voxels, by which products are multiplied; None: by nothing.
-        most
-            Pairs that there is room for, where there are several rows.
 
         Raises
         ------
         Overfull
-            More pairs pass.
+            More than MOST pairs pass, of several rows.
         """
 
 
@@ -110,13 +102,7 @@ class Sgemm:
         self._voxel = np.empty(1 << 16, np.int32)
         self._r = np.empty(1 << 16, np.float32)
 
-    def sieve(
-        self,
-        x: Singles,
-        limit: Singles,
-        weights: Weights | None = None,
-        most: int = MOST,
-    ) -> Passed:
+    def sieve(self, x: Singles, limit: Singles, weights: Weights | None = None) -> Passed:
         """See `Engine`."""
         best, second = np.full((2, len(x)), -1, np.float32)
         best_at = np.zeros(len(x), np.int32)
@@ -131,7 +117,7 @@ class Sgemm:
             while True:
                 kept = self._row, self._voxel, self._r
                 count = _sift(c, limit, best, best_at, second, *kept, found, start)
-                if count > most and len(x) > 1:
+                if count > MOST and len(x) > 1:
                     raise Overfull
                 if count <= len(self._row):
                     found = count
@@ -175,13 +161,7 @@ class Torch:
         torch.backends.cuda.matmul.allow_tf32 = False  # 10 bits of mantissa would not do
         self._y = torch.from_numpy(np.array(phenotype)).to(self._device)
 
-    def sieve(
-        self,
-        x: Singles,
-        limit: Singles,
-        weights: Weights | None = None,
-        most: int = MOST,
-    ) -> Passed:
+    def sieve(self, x: Singles, limit: Singles, weights: Weights | None = None) -> Passed:
         """See `Engine`."""
         torch = self._torch
         c = torch.from_numpy(x).to(self._device) @ self._y.T
@@ -190,7 +170,7 @@ class Torch:
         size = c.abs()
         tops, places = torch.topk(size, min(2, size.shape[1]), dim=1)
         at = torch.nonzero(size >= torch.from_numpy(limit).to(self._device)[:, None])
-        if len(at) > most and len(x) > 1:
+        if len(at) > MOST and len(x) > 1:
             raise Overfull
         r = c[at[:, 0], at[:, 1]]
         return Passed(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tessera.page import Notice, Picture, Section, Table, html_page
+from tessera.page import Notice, Picture, Section, Table, aside_table, html_page
 
 _UNKNOWN = "n/a"
 _MINUS = "\N{MINUS SIGN}"
@@ -75,7 +75,7 @@ def gwas_page(
     sections += [
         Section("What was read and used", [_accounting(ledger)]),
         Section("Model", [_model(inference), _covariates(inference)]),
-        Section("Set aside", [_aside(aside)]),
+        Section("Set aside", [aside_table(aside, "subject", "Person")]),
     ]
     return html_page(
         "Voxel-wise genome-wide association",
@@ -339,20 +339,3 @@ def _covariates(inference: Mapping[str, Any]) -> Table:
     rows += [(row["name"], "dropped", row["reason"]) for row in inference["dropped_covariates"]]
     rows = rows or [("none", "", "the intercept alone")]
     return Table(("Covariate", "Used or dropped", "Why"), rows)
-
-
-def _aside(aside: Sequence[Mapping[str, str]]) -> Table | Notice:
-    if not aside:
-        return Notice("Nothing was set aside", good=True)
-    return Table(
-        ("Person", "File and place", "What is wrong", "What to do"),
-        [
-            (
-                row["subject"],
-                f"{row['file']}: {row['place']}" if row["place"] else row["file"],
-                row["what"],
-                row["remedy"],
-            )
-            for row in aside
-        ],
-    )
