@@ -37,6 +37,10 @@ wildcard_constraints:
     patch=r"x-?\d+y-?\d+",
     tile=r"s\d+p\d+(to\d+)?",
     node=r"\d+-\d+",
+    block=r"c\d+b\d+",
+    chunk=r"c\d+[km]\d+",
+    trait=r"[^/]+",
+    vcf=r"\d+",
 
 
 report: "report/workflow.rst"
@@ -48,6 +52,7 @@ include: "rules/neuro.smk"
 include: "rules/astro.smk"
 include: "rules/astro_quality.smk"
 include: "rules/vgwas.smk"
+include: "rules/wgr.smk"
 
 
 rule all:

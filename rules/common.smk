@@ -19,10 +19,11 @@ LIBRARY = [
     "schemas/neuro_subjects.yaml",
     "schemas/vgwas.yaml",
     "schemas/vgwas_images.yaml",
+    "schemas/wgr.yaml",
     *[f"scripts/tessera/{name}.py" for name in (
-        "__init__", "alive", "config", "config_docs", "digest", "errors", "figures", "genotypes",
-        "headers", "job", "nifti", "page", "plink_filesets", "plink_tables", "pvalues", "sheets",
-        "tiles", "verdict",
+        "__init__", "alive", "config", "config_docs", "digest", "errors", "figures", "filesets",
+        "genotype_files", "genotypes", "gwas_charts", "bgen_files", "headers", "job", "nifti", "page",
+        "plink_filesets", "plink_tables", "pvalues", "sheets", "tiles", "vcf_files", "verdict",
         "astro/__init__", "astro/accounting", "astro/bits", "astro/camera", "astro/catalogue", "astro/charts", "astro/clean",
         "astro/clip", "astro/coadd", "astro/combine", "astro/cosmics", "astro/detect", "astro/exposure",
         "astro/growth", "astro/index", "astro/laplacian", "astro/lattice", "astro/medians", "astro/mosaic", "astro/noise",
@@ -39,6 +40,12 @@ LIBRARY = [
         "vgwas/maps", "vgwas/parts", "vgwas/permutations", "vgwas/permuted", "vgwas/phenotype",
         "vgwas/plan", "vgwas/prepare", "vgwas/report", "vgwas/rows", "vgwas/scan", "vgwas/search", "vgwas/simulate",
         "vgwas/study", "vgwas/subjects", "vgwas/toy", "vgwas/voxels",
+        "wgr/__init__", "wgr/assoc", "wgr/burden", "wgr/burden_files", "wgr/charts", "wgr/cohort",
+        "wgr/counts", "wgr/firth", "wgr/gram", "wgr/hwe", "wgr/inputs", "wgr/level0", "wgr/level1",
+        "wgr/logistic", "wgr/mismatch", "wgr/people", "wgr/plan", "wgr/prepare", "wgr/report",
+        "wgr/ridge_logistic", "wgr/simulate", "wgr/spa", "wgr/step2", "wgr/steps", "wgr/study",
+        "wgr/summary", "wgr/tables", "wgr/tables_out", "wgr/toy", "wgr/traits", "wgr/variants",
+        "wgr/wgr_page",
     )],
 ]  # fmt: skip
 

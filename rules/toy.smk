@@ -7,6 +7,7 @@ rule toy:
         neuro="<toy>/neuro/subjects.tsv",
         astro="<toy>/astro/visits.tsv",
         vgwas="<toy>/vgwas/images.tsv",
+        wgr="<toy>/wgr/data",
 
 
 rule toy_neuro:
@@ -73,3 +74,24 @@ rule toy_vgwas:
         "../envs/vgwas.yaml"
     script:
         "../scripts/toy/toy_vgwas.py"
+
+
+rule toy_wgr:
+    """A cohort with known truth: genotypes, traits with causal variants, covariates, genes."""
+    output:
+        data=directory("<toy>/wgr/data"),
+    log:
+        "<logs>/toy/wgr.log",
+    benchmark:
+        "<benchmarks>/toy/wgr.jsonl"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 500 * attempt,
+        runtime=lambda wildcards, attempt: 10 * attempt,
+    params:
+        seed=config["seed"],
+        code=code("toy/toy_wgr"),
+    conda:
+        "../envs/wgr.yaml"
+    script:
+        "../scripts/toy/toy_wgr.py"

@@ -194,7 +194,7 @@ def _fill(value: Any, schema: Schema) -> Any:
     types = _types(schema)
     if types & {"object", "array"} and isinstance(value, str):
         value = _flow(value)
-    if "object" in types and value is None:
+    if "object" in types and value is None and "null" not in types:
         value = {}
     if "object" in types and isinstance(value, Mapping):
         known = schema.get("properties", {})

@@ -1,8 +1,9 @@
-"""Genotypes of PLINK filesets: found and checked cheaply, then read range by range.
+"""Genotypes of filesets: found and checked cheaply, then read range by range.
 
-Two formats: PLINK 1 (``.bed``, ``.bim``, ``.fam``) and PLINK 2 (``.pgen``, ``.pvar``, ``.psam``).
-A genotype is the number of copies of the allele ``a1``: column 5 of a ``.bim``, ALT of a ``.pvar``
-(https://www.cog-genomics.org/plink/2.0/formats). Places in messages count from 1.
+Three formats: PLINK 1 (``.bed``, ``.bim``, ``.fam``), PLINK 2 (``.pgen``, ``.pvar``, ``.psam``) and
+BGEN 1.2 (``.bgen``). A genotype is the number of copies of the allele ``a1``: column 5 of a
+``.bim``, ALT of a ``.pvar`` (https://www.cog-genomics.org/plink/2.0/formats), the first one of a
+``.bgen``. Places in messages count from 1.
 """
 
 from __future__ import annotations
@@ -16,24 +17,25 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from tessera.bgen_files import Bgen
 from tessera.errors import InputError, Problem
-from tessera.plink_filesets import (
-    BED_MAGIC,
-    COPY_AGAIN,
-    Fileset,
-    allele_counts,
+from tessera.filesets import COPY_AGAIN, Fileset
+from tessera.genotype_files import (
+    ALL_KINDS,
+    chromosome_runs,
     find_fileset,
     find_filesets,
-    open_pgen,
     read_samples,
     read_variants,
-    reason,
 )
+from tessera.plink_filesets import BED_MAGIC, allele_counts, open_pgen, reason
 from tessera.plink_tables import unreadable
 
 __all__ = [
+    "ALL_KINDS",
     "Fileset",
     "GenotypeReader",
+    "chromosome_runs",
     "find_fileset",
     "find_filesets",
     "read_samples",
@@ -49,8 +51,8 @@ _BLOCK = 64  # variants of a .pgen brought into the wanted order at a time
 class GenotypeReader:
     """Genotypes of chosen individuals over filesets that follow one another, as a context.
 
-    Only the range that is asked for is ever held (of a ``.pgen`` also its index, about 20 bytes
-    per variant). A reader serves one thread at a time.
+    Only the range that is asked for is ever held (of a ``.pgen`` and a ``.bgen`` also the index,
+    about 20 bytes per variant). A reader serves one thread at a time.
 
     Parameters
     ----------
@@ -82,14 +84,14 @@ class GenotypeReader:
         self._filesets = tuple(filesets)
         # Unsigned, since an index that may be negative costs the kernel a branch per genotype.
         self._rows = [np.asarray(rows).astype(np.uint64) for rows in samples]
-        self._pgens: dict[int, _Pgen] = {}  # opened when first read: an index takes time
+        self._opened: dict[int, _Pgen | Bgen] = {}  # when first read: an index takes time
 
     def __enter__(self) -> GenotypeReader:
         return self
 
     def __exit__(self, *_: object) -> None:
-        while self._pgens:
-            self._pgens.popitem()[1].reader.close()
+        while self._opened:
+            self._opened.popitem()[1].close()
 
     def read(self, start: int, stop: int) -> npt.NDArray[np.float32]:
         """Read a range of variants, which may span filesets.
@@ -103,7 +105,8 @@ class GenotypeReader:
         -------
         ndarray
             ``(stop - start, n)`` float32: copies of allele a1 from 0 to 2 (dosages where a
-            ``.pgen`` has them), NaN where missing and in multi-allelic variants of a ``.pgen``.
+            ``.pgen`` has them, expected copies of a ``.bgen``), NaN where missing and in
+            variants of a ``.pgen`` or a ``.bgen`` that have not two alleles.
 
         Raises
         ------
@@ -112,6 +115,40 @@ class GenotypeReader:
         InputError
             The genotypes cannot be read, such as those of a file that ends early.
         """
+        return self._read(start, stop, None)
+
+    def read_with_info(
+        self, start: int, stop: int
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
+        """Read a range of variants, and how well they were imputed.
+
+        Parameters
+        ----------
+        start, stop
+            Half-open range of variants.
+
+        Returns
+        -------
+        dosages : ndarray
+            As `read` returns them.
+        info : ndarray
+            ``(stop - start,)`` float64, over the chosen individuals whose genotype is known. Of
+            a ``.bgen``, which has probabilities: the info score of IMPUTE (Marchini and Howie
+            2010, see `tessera.bgen_files.Bgen.read`). Of dosages in a ``.pgen``: r2 of MaCH,
+            ``var(dosage) / (2 f (1 - f))`` with f the frequency of a1. 1 for variants without
+            dosages and where f is 0 or 1; NaN where no genotype is known.
+
+        Raises
+        ------
+        ValueError, InputError
+            As of `read`.
+        """
+        info = np.ones(max(0, stop - start), dtype=np.float64)
+        return self._read(start, stop, info), info
+
+    def _read(
+        self, start: int, stop: int, info: npt.NDArray[np.float64] | None
+    ) -> npt.NDArray[np.float32]:
         if not 0 <= start <= stop <= self.n_variants:
             raise ValueError(f"variants {start} to {stop} of {self.n_variants}")
         out = np.empty((stop - start, len(self._rows[0]) if self._rows else 0), dtype=np.float32)
@@ -119,15 +156,22 @@ class GenotypeReader:
         for number, fileset in enumerate(self._filesets):
             low, high = max(start, first), min(stop, first + fileset.n_variants)
             if low < high:
-                part = out[low - start : high - start]
+                part = slice(low - start, high - start)
+                scores = None if info is None else info[part]
                 if fileset.kind == "bed":
-                    _read_bed(fileset, low - first, self._rows[number], part)
+                    _read_bed(fileset, low - first, self._rows[number], out[part])
+                    if scores is not None:
+                        scores[np.isnan(out[part]).all(axis=1)] = np.nan
                 else:
-                    if number not in self._pgens:
-                        self._pgens[number] = _Pgen(fileset, self._rows[number])
-                    self._pgens[number].read(low - first, part)
+                    self._open(number).read(low - first, out[part], scores)
             first += fileset.n_variants
         return out
+
+    def _open(self, number: int) -> _Pgen | Bgen:
+        if number not in self._opened:
+            kind = Bgen if self._filesets[number].kind == "bgen" else _Pgen
+            self._opened[number] = kind(self._filesets[number], self._rows[number])
+        return self._opened[number]
 
 
 def write_bed(
@@ -210,7 +254,12 @@ class _Pgen:
         self.file, self.multiallelic, self.subset = fileset.files[0], alleles > 2, subset
         self.reader = open_pgen(fileset, alleles, subset.astype(np.uint32))
 
-    def read(self, start: int, out: npt.NDArray[np.float32]) -> None:
+    def close(self) -> None:
+        self.reader.close()
+
+    def read(
+        self, start: int, out: npt.NDArray[np.float32], info: npt.NDArray[np.float64] | None
+    ) -> None:
         block = np.empty((_BLOCK, len(self.subset)), dtype=np.float32)
         for first in range(0, len(out), _BLOCK):
             part = out[first : first + _BLOCK]
@@ -224,3 +273,24 @@ class _Pgen:
             block[block == -9] = np.nan
             np.take(block[: len(part)], self.order, axis=1, out=part, mode="clip")
             part[self.multiallelic[low:high]] = np.nan
+            if info is not None:
+                _rsq(part, info[first : first + _BLOCK])
+
+
+@nb.njit(nogil=True, cache=True)
+def _rsq(dosages: Any, out: Any) -> None:
+    """Compute r2 of MaCH of each variant that has a dosage between the whole numbers."""
+    for variant in range(out.size):
+        known, total, squares, whole = 0, 0.0, 0.0, True
+        for dosage in dosages[variant]:
+            if not np.isnan(dosage):
+                count = np.float64(dosage)
+                whole = whole and count == np.rint(count)
+                known, total, squares = known + 1, total + count, squares + count * count
+        if not known:
+            out[variant] = np.nan
+        elif whole or total == 0 or total == 2 * known:
+            out[variant] = 1
+        else:
+            mean = total / known
+            out[variant] = (squares / known - mean * mean) / (mean * (1 - mean / 2))

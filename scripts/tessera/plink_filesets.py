@@ -1,4 +1,4 @@
-"""PLINK filesets: found, checked for whether their files fit together, and what is in them.
+"""PLINK filesets: checked for whether their files fit together, and what is in them.
 
 Two formats: PLINK 1 (``.bed``, ``.bim``, ``.fam``) and PLINK 2 (``.pgen``, ``.pvar``, ``.psam``),
 see https://www.cog-genomics.org/plink/2.0/formats.
@@ -7,10 +7,8 @@ see https://www.cog-genomics.org/plink/2.0/formats.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,80 +16,39 @@ import pandas as pd
 from pgenlib import PgenReader
 
 from tessera.errors import InputError, Problem
-from tessera.plink_tables import (
-    SAMPLES,
-    VARIANTS,
-    open_table,
-    read_columns,
-    remedy_for_missing,
-    unreadable,
-)
-
-T = TypeVar("T")
+from tessera.filesets import COPY_AGAIN, Fileset, gather
+from tessera.plink_tables import SAMPLES, VARIANTS, open_table, read_columns, unreadable
 
 BED_MAGIC = b"\x6c\x1b\x01"
-COPY_AGAIN = "copy or export it again"
 
-_SUFFIXES = {"bed": ("bed", "bim", "fam"), "pgen": ("pgen", "pvar", "psam")}
 _PGEN_MAGIC = b"\x6c\x1b"
 _PGEN_MODES = (0x02, 0x03, 0x04, 0x10, 0x11)  # those with counts and index in the file itself
 
 
-@dataclass(frozen=True)
-class Fileset:
-    """A PLINK fileset whose files are there and fit together.
-
-    Attributes
-    ----------
-    prefix
-        Path of the files without suffix, as the user gave it.
-    kind
-        ``bed`` or ``pgen``.
-    n_samples
-        Individuals.
-    n_variants
-        Variants.
-    """
-
-    prefix: str
-    kind: str
-    n_samples: int
-    n_variants: int
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """Paths of the genotypes, the variants and the individuals, in this order."""
-        return tuple(f"{self.prefix}.{suffix}" for suffix in _SUFFIXES[self.kind])
-
-
-def find_fileset(prefix: str) -> Fileset:
-    """Find a fileset and check that its three files fit together, without reading genotypes.
+def find_plink(stem: str, kind: str) -> Fileset:
+    """Check that the three files of a fileset fit together, without reading genotypes.
 
     Parameters
     ----------
-    prefix
-        Path without suffix, or with ``.bed`` or ``.pgen``.
-
-    Returns
-    -------
-    Fileset
-        What was found, with its numbers of individuals and variants.
+    stem
+        Path without suffix.
+    kind
+        ``bed`` or ``pgen``.
 
     Raises
     ------
     InputError
-        With every problem: files that are missing, empty or unreadable, both formats under a
-        prefix without suffix, no (or an individual-major) ``.bed``, no ``.pgen``, a compressed
-        ``.pvar``, or numbers of variants and individuals that the genotypes contradict.
+        With every problem: files that are missing, empty or unreadable, no (or an
+        individual-major) ``.bed``, no ``.pgen``, a compressed ``.pvar``, or numbers of variants
+        and individuals that the genotypes contradict.
     """
-    stem, kind = _stem_and_kind(prefix)
     data, variants, samples = Fileset(stem, kind, 0, 0).files
     problems: list[Problem] = []
-    magic = _gather(problems, _read_start, data)
+    magic = gather(problems, _read_start, data)
     if magic is not None:
-        _gather(problems, _check_magic, data, magic)
-    rows = _gather(problems, open_table, variants, VARIANTS)
-    people = _gather(problems, open_table, samples, SAMPLES)
+        gather(problems, _check_magic, data, magic)
+    rows = gather(problems, open_table, variants, VARIANTS)
+    people = gather(problems, open_table, samples, SAMPLES)
     if problems or magic is None or rows is None or people is None:
         raise InputError(problems)
     fileset = Fileset(stem, kind, n_samples=people.rows, n_variants=rows.rows)
@@ -103,80 +60,32 @@ def find_fileset(prefix: str) -> Fileset:
     return fileset
 
 
-def find_filesets(prefixes: Sequence[str]) -> list[Fileset]:
-    """Find several filesets as `find_fileset` does; a prefix that comes twice is a problem too.
-
-    Raises
-    ------
-    InputError
-        With every problem of all of them.
-    """
-    problems: list[Problem] = []
-    found: list[Fileset] = []
-    seen: set[Path] = set()
-    for prefix in prefixes:
-        place = Path(prefix.removesuffix(".bed").removesuffix(".pgen")).resolve()
-        if place in seen:
-            what = "the fileset is named more than once"
-            problems.append(Problem(prefix, "", what, "name each fileset once"))
-            continue
-        seen.add(place)
-        if (fileset := _gather(problems, find_fileset, prefix)) is not None:
-            found.append(fileset)
-    if problems:
-        raise InputError(problems)
-    return found
-
-
-def read_samples(fileset: Fileset) -> pd.DataFrame:
-    """Read who the individuals of a fileset are.
-
-    Returns
-    -------
-    DataFrame
-        One row per individual, in the order of the file: ``fid`` (``0`` where the file has no
-        families, as in PLINK 2) and ``iid``, both str.
-
-    Raises
-    ------
-    InputError
-        With every row of the wrong width, or ids that occur more than once.
-    """
+def read_plink_samples(fileset: Fileset) -> pd.DataFrame:
+    """Read ``fid`` (``0`` where the file has no families) and ``iid`` of each individual."""
     table = open_table(fileset.files[2], SAMPLES)
     if "FID" in table.columns:
-        frame = read_columns(table, {"fid": "FID", "iid": "IID"})
-    else:
-        frame = read_columns(table, {"iid": "IID"})
-        frame.insert(0, "fid", pd.Series("0", index=frame.index, dtype=frame["iid"].dtype))
-    repeated = frame["iid"][frame["iid"].duplicated()].unique()
-    if len(repeated):
-        shown = ", ".join(repeated[:3]) + (", ..." if len(repeated) > 3 else "")
-        which = "1 id occurs" if len(repeated) == 1 else f"{len(repeated)} ids occur"
-        what = f"{which} more than once ({shown})"
-        raise InputError(Problem(table.file, "", what, "give each individual an IID of its own"))
+        return read_columns(table, {"fid": "FID", "iid": "IID"})
+    frame = read_columns(table, {"iid": "IID"})
+    frame.insert(0, "fid", pd.Series("0", index=frame.index, dtype=frame["iid"].dtype))
     return frame
 
 
-def read_variants(fileset: Fileset) -> pd.DataFrame:
-    """Read what the variants of a fileset are.
-
-    Returns
-    -------
-    DataFrame
-        One row per variant, in the order of the file: ``id``, ``chr`` (str), ``pos`` (int64, base
-        pairs), ``a1`` (the counted allele) and ``a2`` (str), and ``multiallelic`` (bool).
-
-    Raises
-    ------
-    InputError
-        With the first 20 rows of the wrong width or without a position, and how many more.
-    """
+def read_plink_variants(fileset: Fileset) -> pd.DataFrame:
+    """Read ``id``, ``chr``, ``pos``, ``a1``, ``a2`` and ``multiallelic`` of each variant."""
     table = open_table(fileset.files[1], VARIANTS)
     wanted = {"id": "ID", "chr": "CHROM", "pos": "POS", "a1": "ALT", "a2": "REF"}
     frame = read_columns(table, wanted, integer="POS")
     comma = [frame[allele].str.contains(",", regex=False) for allele in ("a1", "a2")]
     frame["multiallelic"] = (comma[0] | comma[1]).astype(bool)
     return frame
+
+
+def plink_chromosomes(fileset: Fileset) -> Iterator[str]:
+    """Go through the chromosome of each variant; a row that is too short has none."""
+    table = open_table(fileset.files[1], VARIANTS)
+    column = table.columns.index("CHROM")
+    for line in table.lines():
+        yield b"".join(line.split(None, column + 1)[column : column + 1]).decode("utf-8", "replace")
 
 
 def open_pgen(
@@ -230,23 +139,6 @@ def reason(error: RuntimeError) -> str:
     said = error.args[0] if error.args else ""
     text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
     return " ".join(text.split()).rstrip(".")
-
-
-def _stem_and_kind(prefix: str) -> tuple[str, str]:
-    for kind in _SUFFIXES:
-        if prefix.endswith(f".{kind}"):
-            return prefix.removesuffix(f".{kind}"), kind
-    try:
-        there = [kind for kind in _SUFFIXES if Path(f"{prefix}.{kind}").exists()]
-    except OSError as error:  # a name that is too long, say
-        raise unreadable(prefix, error) from None
-    if len(there) == 1:
-        return prefix, there[0]
-    if there:
-        what, remedy = "both .bed and .pgen exist", "name one of them by its suffix"
-    else:
-        what, remedy = "neither .bed nor .pgen exists", remedy_for_missing(prefix)
-    raise InputError(Problem(prefix, "", what, remedy))
 
 
 def _read_start(file: str) -> bytes:
@@ -319,12 +211,3 @@ def _check_pgen_end(fileset: Fileset) -> None:
         except RuntimeError as error:
             what = f"its last variant cannot be read ({reason(error)})"
             raise InputError(Problem(fileset.files[0], "", what, COPY_AGAIN)) from None
-
-
-def _gather(problems: list[Problem], call: Callable[..., T], *arguments: object) -> T | None:
-    """Call, and put the problems of bad input to the others."""
-    try:
-        return call(*arguments)
-    except InputError as error:
-        problems.extend(error.problems)
-        return None

@@ -76,7 +76,7 @@ def open_table(file: str, default: tuple[str, ...]) -> Table:
             skip, header, line = 0, b"", stream.readline()
             while line.startswith(b"#"):
                 skip, header, line = skip + 1, line, stream.readline()
-        rows = _count_lines(file) - skip
+        rows = count_lines(file) - skip
     except OSError as error:
         raise unreadable(file, error) from None
     if rows < 1:
@@ -171,7 +171,7 @@ def remedy_for_missing(file: str) -> str:
     return "correct the path or provide the file"
 
 
-def _count_lines(file: str) -> int:
+def count_lines(file: str) -> int:
     """Count lines up to the last one that is not blank."""
     count = seen = 0
     with Path(file).open("rb") as stream:

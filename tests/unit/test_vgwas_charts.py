@@ -12,21 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pixels import where
 from tessera.figures import BLUE, ORANGE, SKY, VERMILION
-from tessera.vgwas import charts
 from tessera.vgwas.brains import glass_brain, slices
 from tessera.vgwas.charts import manhattan, null_distributions, qq
 from tessera.vgwas.gwas_page import gwas_page
 
 AFFINE = np.array([[-6.0, 0, 0, 84], [0, 6, 0, -114], [0, 0, 6, -66], [0, 0, 0, 1]])
 HOSTILE = "<script>alert(1)</script> $a_b^$"
-
-
-def where(png: bytes, colour: str) -> np.ndarray:
-    """Return the (N, 2) places (right, down) of the pixels of a colour in a picture, 0 to 1."""
-    pixels = mpl.image.imread(io.BytesIO(png))[..., :3]
-    rows, columns = np.nonzero(np.abs(pixels - mpl.colors.to_rgb(colour)).max(-1) < 0.02)
-    return np.column_stack([columns / pixels.shape[1], rows / pixels.shape[0]])
 
 
 def genome(n: int = 400) -> pd.DataFrame:
@@ -90,23 +83,6 @@ def test_bytes_repeat_whatever_the_users_style(draw: Callable[[], bytes]) -> Non
         assert draw() == first
 
 
-def test_chromosomes_are_in_their_natural_order() -> None:
-    names = ["NW_1", "MT", "chrX", "10", "chr2", "Y", "0", "1", "22"]
-    expected = ["1", "chr2", "10", "22", "chrX", "Y", "MT", "0", "NW_1"]
-    assert sorted(names, key=charts._natural) == expected
-    chromosome = np.array(["10", "2", "10", "X"], object)
-    x, code, spans = charts._genome(chromosome, np.array([5e6, 90e6, 6e6, 1e6]))
-    assert [name for name, *_ in spans] == ["2", "10", "X"]
-    assert code.tolist() == [1, 0, 1, 2]
-    assert x[1] < x[0] < x[2] < x[3]
-    assert x[2] - x[0] == pytest.approx(1.0)
-
-
-def test_a_single_chromosome_keeps_its_positions() -> None:
-    x, *_ = charts._genome(np.array(["19", "19"], object), np.array([44.9e6, 45.4e6]))
-    assert x == pytest.approx([44.9, 45.4])
-
-
 def test_diamonds_are_the_snps_beyond_the_threshold() -> None:
     snps = genome()
     png = once(study)
@@ -123,15 +99,6 @@ def test_order_of_rows_does_not_matter() -> None:
     snps = genome()
     shuffled = snps.sample(frac=1, random_state=1)
     assert manhattan(shuffled, 7.5, 4.0, 60) == once(study)
-
-
-def test_peaks_are_named_by_their_leading_snp() -> None:
-    x = np.array([1.0, 1.2, 5.0, 5.1, 1.1])
-    y = np.array([8.0, 9.0, 7.0, 3.0, 9.5])
-    code = np.array([0, 0, 0, 0, 1])
-    assert charts._leading(x, y, code, None) == [4, 1, 2]
-    assert charts._leading(x, y, code, 8.5) == [4, 1]
-    assert charts._leading(x, y, code, 10.0) == []
 
 
 def test_thinning_keeps_the_highest() -> None:

@@ -1,0 +1,1 @@
+"""Whole-genome regression and association tests of traits, as REGENIE does them."""

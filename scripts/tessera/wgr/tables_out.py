@@ -1,0 +1,155 @@
+"""Tables of results: LOCO predictions and association tests, as REGENIE writes them, and parquet."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tessera.wgr.assoc import DROPPED, Code, Field
+
+Floats = npt.NDArray[np.float64]
+
+COLUMNS = (
+    "CHROM", "GENPOS", "ID", "ALLELE0", "ALLELE1", "A1FREQ", "N", "TEST", "BETA", "SE", "CHISQ",
+    "LOG10P", "EXTRA",
+)  # fmt: skip
+_DIGITS = "%.9g"  # more than REGENIE's six, so that nothing is lost by reading the text
+_SCHEMA = pa.schema(
+    [
+        ("CHROM", pa.int8()), ("GENPOS", pa.int64()), ("ID", pa.string()),
+        ("ALLELE0", pa.string()), ("ALLELE1", pa.string()), ("A1FREQ", pa.float64()),
+        ("N", pa.int64()), ("TEST", pa.string()), ("BETA", pa.float64()), ("SE", pa.float64()),
+        ("CHISQ", pa.float64()), ("LOG10P", pa.float64()), ("EXTRA", pa.string()),
+        ("INFO", pa.float64()), ("MASK", pa.bool_()),
+    ]
+)  # fmt: skip
+
+
+def write_loco(place: Path, ids: Sequence[str], predictions: Floats, there: Iterable[int]) -> None:
+    """Write predictions as a ``.loco`` file.
+
+    Parameters
+    ----------
+    place
+        The file.
+    ids
+        ``FID_IID`` of all n people of the study.
+    predictions
+        ``(23, m)`` of the trait's people; m may be 0, for a trait that was set aside.
+    there
+        The m places of the trait's people among all.
+
+    Notes
+    -----
+    People are sorted as text, as in REGENIE; those without a value have NA.
+    """
+    column = {person: number for number, person in enumerate(there)}
+    order = sorted(range(len(ids)), key=lambda person: ids[person])
+    with place.open("w", encoding="utf-8") as stream:
+        stream.write(" ".join(["FID_IID", *(ids[person] for person in order)]) + "\n")
+        for chromosome, row in enumerate(predictions, 1):
+            values = (
+                _DIGITS % row[column[person]] if person in column else "NA" for person in order
+            )
+            stream.write(" ".join([str(chromosome), *values]) + "\n")
+
+
+def rows_of(variants: pd.DataFrame, fields: Floats) -> pd.DataFrame:
+    """Return the tests of one trait as a table.
+
+    Parameters
+    ----------
+    variants
+        V rows: CHROM, GENPOS, ID, ALLELE0, ALLELE1, MASK, TEST.
+    fields
+        ``(8, V)``, see `tessera.wgr.assoc.Field`. Variants that were dropped are left out.
+    """
+    code = fields[Field.CODE]
+    kept = code < min(DROPPED)
+    table = variants.loc[kept].reset_index(drop=True)
+    table["A1FREQ"] = fields[Field.A1FREQ, kept]
+    table["N"] = fields[Field.N, kept].astype(np.int64)
+    for name in ("BETA", "SE", "CHISQ", "LOG10P"):
+        table[name] = fields[Field[name], kept]
+    table["EXTRA"] = np.where(code[kept] == Code.FAILED, "TEST_FAIL", "NA")
+    table["INFO"] = fields[Field.INFO, kept]
+    return table[[*COLUMNS, "INFO", "MASK"]]
+
+
+def count_codes(fields: Floats) -> dict[str, int]:
+    """Count how the tests of one trait came out, by what is told of each kind."""
+    names = {Code.PLAIN: "tested", Code.CORRECTED: "corrected", Code.FAILED: "failed", **DROPPED}
+    codes, counts = np.unique(fields[Field.CODE].astype(int), return_counts=True)
+    return {names[Code(code)]: int(count) for code, count in zip(codes, counts, strict=True)}
+
+
+def chunks_of(
+    parts: Iterable[str], trait: str, facts: str
+) -> Iterator[tuple[pd.DataFrame, dict[str, int]]]:
+    """Go through the results of step 2 of one trait.
+
+    Parameters
+    ----------
+    parts
+        Folders of the jobs of step 2, in order.
+    trait
+        Its name; one that was set aside has no rows.
+    facts
+        The JSON file of the study.
+
+    Yields
+    ------
+    rows, counts
+        As from `rows_of` and `count_codes`.
+    """
+    traits = json.loads(Path(facts).read_text(encoding="utf-8"))["traits"]
+    if trait in traits:
+        for part in parts:
+            fields = np.load(Path(part, "tests.npy"), mmap_mode="r")[traits.index(trait)]
+            yield rows_of(pd.read_parquet(Path(part, "variants.parquet")), fields), count_codes(fields)
+
+
+class Writer:
+    """Writes the tests of one trait chunk by chunk, as parquet and as text, as a context."""
+
+    def __init__(self, parquet: Path, text: Path) -> None:
+        self._parquet = pq.ParquetWriter(parquet, _SCHEMA, compression="zstd")
+        # Neither name nor time in the header, so that the same results are the same bytes.
+        self._raw = text.open("wb")
+        self._text = gzip.GzipFile(
+            filename="", mode="wb", fileobj=self._raw, mtime=0, compresslevel=6
+        )
+        self._text.write((" ".join(COLUMNS) + "\n").encode())
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._parquet.close()
+        self._text.close()
+        self._raw.close()
+
+    def write(self, table: pd.DataFrame) -> None:
+        """Append rows as from `rows_of`."""
+        if len(table):
+            self._parquet.write_table(
+                pa.Table.from_pandas(table, schema=_SCHEMA, preserve_index=False)
+            )
+        columns = [_texts(table[name]) for name in COLUMNS]
+        lines = "".join(" ".join(row) + "\n" for row in zip(*columns, strict=True))
+        self._text.write(lines.encode())
+
+
+def _texts(column: pd.Series) -> list[str]:
+    if column.dtype.kind == "f":
+        return ["NA" if value != value else _DIGITS % value for value in column.tolist()]
+    return [str(value) for value in column.tolist()]

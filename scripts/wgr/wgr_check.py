@@ -1,0 +1,26 @@
+"""Join people by id and look at every trait and covariate, before any genotype is read."""
+
+import os
+import sys
+
+sys.path.insert(0, os.environ["TESSERA_LIBRARY"])
+
+import json
+
+from tessera.filesets import Fileset
+from tessera.genotype_files import read_samples
+from tessera.job import Job, atomic
+from tessera.wgr.burden_files import read_burden
+from tessera.wgr.people import join_people
+
+with Job(snakemake) as job:
+    filesets = [Fileset(**each) for each in [*job.params.filesets, *job.params.step2]]
+    samples = [(each.samples_file, read_samples(each, key=("fid", "iid"))) for each in filesets]
+    people = join_people(job.params.section, samples)
+    notes = list(people.notes)
+    if job.params.burden:
+        read_burden(job.params.burden)
+    for told in [*(f"Set aside: {problem}" for problem in people.aside.values()), *notes]:
+        print(told)
+    with atomic(job.output.check) as place:
+        place.write_text(json.dumps({"notes": notes}, indent=1) + "\n", encoding="utf-8")
