@@ -22,7 +22,5 @@ with Job(snakemake) as job:
         job.params.chromosomes,
         job.params.settings,
     )
-    with atomic(job.output.predictions) as place:
-        np.save(place, predictions)
-    with atomic(job.output.table) as place:
-        write_loco(place, study.ids, predictions, people)
+    with atomic(job.output.table) as table, atomic(job.output.predictions) as place:
+        np.save(place, write_loco(table, study.ids, predictions, people))

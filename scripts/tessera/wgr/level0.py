@@ -17,7 +17,7 @@ from tessera.wgr.gram import PANEL, Block, Products, adjusted, products
 
 Floats = npt.NDArray[np.float64]
 
-_TARGET = 1e-11  # relative error of a solution, which later steps do not see
+_TARGET = 1e-15  # relative error of a solution: that of double precision
 _CRUDE = 1e-2  # of a factor in single precision, beyond which one in double precision is made
 
 

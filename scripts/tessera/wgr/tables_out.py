@@ -34,8 +34,10 @@ _SCHEMA = pa.schema(
 )  # fmt: skip
 
 
-def write_loco(place: Path, ids: Sequence[str], predictions: Floats, there: Iterable[int]) -> None:
-    """Write predictions as a ``.loco`` file.
+def write_loco(
+    place: Path, ids: Sequence[str], predictions: Floats, there: Iterable[int]
+) -> Floats:
+    """Write predictions as a ``.loco`` file, and return them as they are written.
 
     Parameters
     ----------
@@ -48,19 +50,27 @@ def write_loco(place: Path, ids: Sequence[str], predictions: Floats, there: Iter
     there
         The m places of the trait's people among all.
 
+    Returns
+    -------
+    ndarray
+        ``(23, m)``, rounded to the six digits of the file. REGENIE's step 2 reads them from there,
+        and a small effect shows it.
+
     Notes
     -----
     People are sorted as text, as in REGENIE; those without a value have NA.
     """
     column = {person: number for number, person in enumerate(there)}
     order = sorted(range(len(ids)), key=lambda person: ids[person])
+    rounded = np.empty_like(predictions)
     with place.open("w", encoding="utf-8") as stream:
         stream.write(" ".join(["FID_IID", *(ids[person] for person in order)]) + "\n")
-        for chromosome, row in enumerate(predictions, 1):
-            values = (
-                _DIGITS % row[column[person]] if person in column else "NA" for person in order
-            )
-            stream.write(" ".join([str(chromosome), *values]) + "\n")
+        for chromosome, row in enumerate(predictions):
+            texts = [f"{value:.6g}" for value in row.tolist()]
+            rounded[chromosome] = [float(text) for text in texts]
+            values = (texts[column[person]] if person in column else "NA" for person in order)
+            stream.write(" ".join([str(chromosome + 1), *values]) + "\n")
+    return rounded
 
 
 def rows_of(variants: pd.DataFrame, fields: Floats) -> pd.DataFrame:
