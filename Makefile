@@ -69,6 +69,8 @@ bench: $(READY)  ## measure beside the peers (docs/develop.md); writes benchmark
 	PYTHONPATH=scripts $(BIN)/python benchmarks/astro/memory.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/vgwas/kernels.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/vgwas/stein.py
+	PYTHONPATH=scripts $(BIN)/python benchmarks/wgr/step1.py
+	PYTHONPATH=scripts $(BIN)/python benchmarks/wgr/step2.py
 
 bench-stein: $(READY)  ## the scan of Stein et al. 2010 in its full size, on two cores
 	PYTHONPATH=scripts $(BIN)/python benchmarks/vgwas/stein.py

@@ -27,6 +27,18 @@ testing = settings(
 )
 
 
+@functools.cache
+def forecast():
+    """Tell in a dry run what the run will take, once."""
+    if workflow.dryrun:
+        print("Forecast of wgr:", *regression.forecast(), sep="\n  ", file=sys.stderr)
+
+
+def blocks_foretold(wildcards):
+    forecast()
+    return "<results>/wgr/blocks.json"
+
+
 STRAYS["wgr"] = regression.strays
 
 
@@ -34,7 +46,7 @@ rule wgr:
     """All of the pipeline: predictions, association tables, pictures and the page."""
     input:
         page="<results>/wgr/wgr.html",
-        blocks="<results>/wgr/blocks.json",
+        blocks=blocks_foretold,
         level1=lambda wildcards: expand(
             "<results>/wgr/level1/{trait}.json", trait=regression.traits()
         ),

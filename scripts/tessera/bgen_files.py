@@ -7,6 +7,7 @@ be read without decompressing any; an index (``.bgen.bgi``, of ``bgenix -index``
 
 from __future__ import annotations
 
+import logging
 import math
 import sqlite3
 from collections import deque
@@ -25,6 +26,10 @@ from bgen import BgenReader
 from tessera.errors import InputError, Problem
 from tessera.filesets import COPY_AGAIN, Fileset, check_names, gather
 from tessera.plink_tables import Table, count_lines, read_columns, unreadable
+
+# The package logs to the root logger, which without a handler would make itself one, and print
+# from then on whatever anyone logs.
+logging.getLogger().addHandler(logging.NullHandler())
 
 _EXPORT = "export it with plink2 --export bgen-1.2"
 _INDEX_AGAIN = "make it again with bgenix -index, or remove it"

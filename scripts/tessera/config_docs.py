@@ -58,7 +58,7 @@ def _key_table(section: Schema) -> str:
     rows = (
         (
             f"`{key}`",
-            "section" if "properties" in part else expectation(part, unit=False),
+            _value(part),
             f"`{_yaml(part['default'])}`" if "default" in part else "",
             part.get("x-unit", ""),
             part["description"],
@@ -66,6 +66,12 @@ def _key_table(section: Schema) -> str:
         for key, part in _keys(section)
     )
     return _table(("key", "value", "default", "unit", "meaning"), rows)
+
+
+def _value(part: Schema) -> str:
+    if "properties" not in part:
+        return expectation(part, unit=False)
+    return "section" if part["type"] == "object" else "section or null"
 
 
 def _column_table(sheet: Schema) -> str:

@@ -25,11 +25,15 @@ WHOLE = "*"
 
 @dataclass
 class _Module:
-    """Top-level definitions of one file, what its names import, and its bare statements."""
+    """Top-level definitions of one file, what its names import, and its bare statements.
+
+    Also what was found out about its definitions: their text, and what they use in turn.
+    """
 
     definitions: dict[str, list[ast.stmt]] = field(default_factory=dict)
     imports: dict[str, tuple[str, str]] = field(default_factory=dict)
     statements: list[ast.stmt] = field(default_factory=list)
+    known: dict[str, tuple[str, list[tuple[str, str]]]] = field(default_factory=dict)
 
 
 class _DropDocstrings(ast.NodeTransformer):
@@ -122,6 +126,22 @@ def _library_module(root: Path, dotted: str) -> _Module:
     return _parse(root, path.read_text(encoding="utf-8")) if path else _Module()
 
 
+def _look_up(root: Path, dotted: str, name: str) -> tuple[str, list[tuple[str, str]]]:
+    """Return the text of a definition, and the module and name of what it uses."""
+    module = _library_module(root, dotted)
+    if name not in module.known:
+        uses: list[tuple[str, str]] = []
+        if name == WHOLE:
+            uses += [(dotted, each) for each in module.definitions]
+            uses += module.imports.values()
+        elif name in module.imports and name not in module.definitions:
+            uses.append(module.imports[name])
+        nodes = module.definitions.get(name, []) + module.statements
+        uses += [(target or dotted, used) for target, used in _used(module, nodes)]
+        module.known[name] = "".join(ast.dump(node) for node in nodes), uses
+    return module.known[name]
+
+
 def code_digest(script: Path, root: Path) -> str:
     """Digest of a script and of all it reaches in the library.
 
@@ -154,19 +174,7 @@ def code_digest(script: Path, root: Path) -> str:
         if item in seen:
             continue
         seen.add(item)
-        dotted, name = item
-        module = _library_module(root, dotted)
-        if name == WHOLE:
-            todo += [(dotted, each) for each in module.definitions]
-            todo += list(module.imports.values())
-            nodes = []
-        elif name in module.definitions:
-            nodes = module.definitions[name]
-        else:  # a name that the module itself imported: follow it
-            todo += [module.imports[name]] if name in module.imports else []
-            nodes = []
-        nodes = nodes + module.statements
-        parts[item] = "".join(ast.dump(node) for node in nodes)
-        todo += [(target or dotted, used) for target, used in _used(module, nodes)]
+        parts[item], uses = _look_up(root, *item)
+        todo += uses
     text = "\n".join(f"{module}:{name}:{parts[module, name]}" for module, name in sorted(parts))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

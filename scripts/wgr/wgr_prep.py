@@ -6,6 +6,7 @@ import sys
 sys.path.insert(0, os.environ["TESSERA_LIBRARY"])
 
 import json
+from pathlib import Path
 
 import numpy as np
 
@@ -17,10 +18,9 @@ from tessera.wgr.prepare import account, block_list, screen_variants, variant_ta
 from tessera.wgr.study import records, save_study, write_quarantine
 
 with Job(snakemake) as job:
-    step1, step2 = (
-        [Fileset(**each) for each in part] for part in (job.params.filesets, job.params.step2)
-    )
-    filesets = [*step1, *step2]
+    filesets = [Fileset(**each) for each in [*job.params.filesets, *job.params.step2]]
+    step1 = filesets[: len(job.params.filesets)]
+    step2 = filesets[len(step1) :]
     samples = [(each.samples_file, read_samples(each, key=("fid", "iid"))) for each in filesets]
     people = join_people(job.params.section, samples)
     table = screen_variants(
@@ -33,7 +33,7 @@ with Job(snakemake) as job:
         "blocks": len(blocks),
         "traits_all": records(people.traits),
         "covariates_dropped": people.covariates_dropped,
-        "notes": people.notes,
+        "notes": json.loads(Path(job.input.check).read_text(encoding="utf-8"))["notes"],
     }
     with atomic(job.output.study) as arrays, atomic(job.output.facts) as place:
         save_study(arrays, place, people, job.params.section["trait_type"], facts)
@@ -48,4 +48,4 @@ with Job(snakemake) as job:
     with atomic(job.output.blocks) as place:
         place.write_text(json.dumps(blocks, indent=1) + "\n", encoding="utf-8")
     with atomic(job.output.quarantine) as place:
-        write_quarantine(place, people.aside)
+        write_quarantine(place, people)

@@ -25,10 +25,21 @@ STEPS = {
         "maps",
         "report",
     ),
+    "wgr": (
+        "check",
+        "prep",
+        "level0",
+        "level1",
+        "loco",
+        "assoc",
+        "merge",
+        "plots",
+        "report",
+    ),
 }
 
 
-@pytest.mark.parametrize("target", ["all", "neuro", "astro", "vgwas", "toy"])
+@pytest.mark.parametrize("target", ["all", *STEPS, "toy"])
 @pytest.mark.parametrize("config", [None, *CONFIGS], ids=lambda c: c.stem if c else "shipped")
 def test_every_target_with_every_config(toy: Path, target: str, config: Path | None) -> None:
     values = yaml.safe_load(config.read_text()) if config else {}

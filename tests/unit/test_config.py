@@ -121,6 +121,41 @@ def test_strings_mean_what_values_mean(section):
     assert validate_config(direct, SCHEMA) == direct
 
 
+# -- sections that may be null --------------------------------------------------------------------
+
+
+MASKS = {"annotations": "a.tsv", "sets": "s.tsv", "masks": "m.tsv"}
+FILLED = {**MASKS, "aaf_bins": [0.01], "singletons": True, "tests": ["max"]}
+
+
+@pytest.mark.parametrize(
+    ("section", "burden"),
+    [
+        ({}, None),
+        ({"burden": None}, None),
+        ({"burden": "null"}, None),  # as --config 'wgr={burden: null}' arrives
+        ({"burden": " None "}, None),
+        ("{burden: null}", None),
+        ({"burden": MASKS}, FILLED),
+        ({"burden": MASKS | {"aaf_bins": "[0.001, 1]"}}, FILLED | {"aaf_bins": [0.001, 1.0]}),
+        ("{burden: {tests: [sum], singletons: no}}", {"tests": ["sum"], "singletons": False}),
+        ({"burden": {}}, {"annotations": None, "sets": None, "masks": None}),
+    ],
+)
+def test_a_section_that_may_be_null_is_null_or_filled(section, burden):
+    found = validate_config({"wgr": section}, SCHEMA)["wgr"]
+    nothing = dict.fromkeys(MASKS)
+    assert found["burden"] == (burden if burden is None else FILLED | nothing | burden)
+    assert found == DEFAULTS["wgr"] | {"burden": found["burden"]}
+    assert validate_config({"wgr": found}, SCHEMA)["wgr"] == found
+
+
+def test_null_is_no_section_where_that_is_not_allowed():
+    """It stands for all defaults, as it always did."""
+    found = validate_config({"neuro": {"mask": None}, "wgr": None}, SCHEMA)
+    assert found == DEFAULTS
+
+
 # -- errors --------------------------------------------------------------------------------------
 
 
@@ -196,12 +231,32 @@ def test_strings_mean_what_values_mean(section):
         (
             {"pipelines": []},
             "pipelines: found []; "
-            "expected a list (not empty, no repeats), each entry one of neuro, astro, vgwas.",
+            "expected a list (not empty, no repeats), each entry one of neuro, astro, vgwas, "
+            "wgr.",
         ),
         (
             {"pipelines": ["nuro"]},
-            "pipelines, entry 1: found 'nuro'; expected one of neuro, astro, vgwas "
+            "pipelines, entry 1: found 'nuro'; expected one of neuro, astro, vgwas, wgr "
             "(did you mean neuro?).",
+        ),
+        (
+            {"wgr": {"burden": 5}},
+            "wgr.burden: found 5; expected null or a section with the keys annotations, sets, "
+            "masks, aaf_bins, singletons, tests.",
+        ),
+        (
+            {"wgr": {"burden": {"set": "s.tsv"}}},
+            "wgr.burden.set: unknown key; expected one of annotations, sets, masks, aaf_bins, "
+            "singletons, tests (did you mean sets?).",
+        ),
+        (
+            {"wgr": {"burden": {"tests": ["skat"]}}},
+            "wgr.burden.tests, entry 1: found 'skat'; expected one of max, sum, comphet.",
+        ),
+        (
+            {"wgr": {"traits": []}},
+            "wgr.traits: found []; expected the word all or a list (not empty, no repeats), "
+            "each entry text.",
         ),
         (
             {"pathvars": {"results": "a/"}},
@@ -256,7 +311,19 @@ anything = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["neuro", "mask", "denoise", "method", "sigma", "b0_max", "pathvars"])
+            st.sampled_from(
+                [
+                    "neuro",
+                    "mask",
+                    "denoise",
+                    "method",
+                    "sigma",
+                    "b0_max",
+                    "pathvars",
+                    "wgr",
+                    "burden",
+                ]
+            )
             | st.integers(0, 3),
             inner,
             max_size=4,

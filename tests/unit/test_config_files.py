@@ -108,6 +108,31 @@ def test_contract_of_defaults():
         "engine": "sgemm",
         "strict": False,
     }
+    assert DEFAULTS["wgr"] == {
+        "genotypes": None,
+        "step2_genotypes": None,
+        "phenotypes": None,
+        "traits": "all",
+        "trait_type": "qt",
+        "covariates": None,
+        "convention": "v4",
+        "block_size": 1000,
+        "folds": 5,
+        "h2_grid": [0.01, 0.25, 0.5, 0.75, 0.99],
+        "test": "score",
+        "firth_p": 0.05,
+        "ref_first": False,
+        "min_mac": 5,
+        "maf": 0,
+        "hwe": 0,
+        "max_missing": 1,
+        "min_info": 0,
+        "keep": None,
+        "remove": None,
+        "burden": None,
+        "chunk_size": "auto",
+        "strict": False,
+    }
     top = {key: DEFAULTS[key] for key in ("pipelines", "seed", "threads", "memory_mb")}
     assert top == {"pipelines": ["neuro"], "seed": 1, "threads": 2, "memory_mb": 1100}
 
@@ -120,7 +145,7 @@ def test_shipped_config_is_the_defaults_with_the_toy_sheet():
     validated = validate_config(shipped, SCHEMA)
     assert shipped == before, "the given configuration is left untouched"
     expected = deepcopy(DEFAULTS)
-    expected["pipelines"] = ["neuro", "astro", "vgwas"]
+    expected["pipelines"] = ["neuro", "astro", "vgwas", "wgr"]
     expected["neuro"]["subjects"] = "toy/neuro/subjects.tsv"
     toy = {"ra": 0.0, "dec": -5.0, "pixel_scale": 0.27, "patch_pixels": 700, "overlap_pixels": 60}
     expected["astro"]["visits"] = "toy/astro/visits.tsv"
@@ -135,6 +160,20 @@ def test_shipped_config_is_the_defaults_with_the_toy_sheet():
         "covariates": f"{data}/covariates.tsv",
         "categorical": ["sex", "site", "array"],
         "permutations": 200,
+    }
+    data = "toy/wgr/data"
+    expected["wgr"] |= {
+        "genotypes": f"{data}/cohort",
+        "phenotypes": f"{data}/traits.tsv",
+        "covariates": f"{data}/covariates.tsv",
+        "burden": {
+            "annotations": f"{data}/annotations.tsv",
+            "sets": f"{data}/sets.tsv",
+            "masks": f"{data}/masks.tsv",
+            "aaf_bins": [0.01],
+            "singletons": True,
+            "tests": ["max", "sum", "comphet"],
+        },
     }
     assert validated == expected
     assert shipped["neuro"] == expected["neuro"], "every key of the section is shown"
@@ -183,9 +222,10 @@ def test_reference_page_names_every_key_and_column():
     page = subprocess.run(run, env=env, capture_output=True, text=True, check=True).stdout
     assert page == config_page(SCHEMAS)
     for key, part in walk(SCHEMA):
-        short = re.sub(r"^(neuro|astro|vgwas)\.", "", key)
+        short = re.sub(r"^(neuro|astro|vgwas|wgr)\.", "", key)
         assert f"`{short}`" in page or key.startswith("pathvars."), key
         assert part["description"] in page, key
+    assert "| `burden` | section or null | `null` |" in page
     for sheet in ("neuro_subjects", "astro_visits", "vgwas_images"):
         for column, part in load_schema(SCHEMAS, sheet)["properties"].items():
             assert f"| `{column}` |" in page

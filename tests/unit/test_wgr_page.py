@@ -69,6 +69,7 @@ def page(found: dict[str, Summary], **changed: Any) -> str:
         "aside": ASIDE,
         "loco": b"l",
         "pictures": {name: {"manhattan.png": b"m", "qq.png": b"q"} for name in found},
+        "notes": [f"c.txt: column {HOSTILE}: constant, so left out."],
     }
     return wgr_page(**{**given, **changed})
 
@@ -111,6 +112,8 @@ def test_page_tells_all_and_escapes_names() -> None:
         "GENE3.M1.0.01",
         ">M1.0.01<",
         "25.00",
+        "Good to know",
+        "constant, so left out",
     ):
         assert told in text, told
     assert "unseen" not in text

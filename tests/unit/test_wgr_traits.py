@@ -157,3 +157,33 @@ def test_names_that_are_no_file_names_are_set_aside(write):
     )
     assert str(people.aside["d\u200be"]).startswith(r"p.txt: column 'd\u200be': ")
     assert people.values.shape == (2, 20)
+
+
+def test_a_combination_of_the_covariates_is_set_aside(write):
+    """Among its own people, be it none of all of them."""
+    who = pairs(40)
+    c = np.random.default_rng(4).normal(size=(2, 40))
+    made = 7e3 + 2 * c[0] - 1e-3 * c[1]
+    partly = [float(y) if n < 30 else None for n, y in enumerate(made)]
+    off = made + np.eye(40)[0] * 1e-3
+    write(p=table_of(who, made, partly, off, NOISE[0]), c=table_of(who, *c))
+    people = join_people({**SECTION, "covariates": "c.txt"}, [("g", people_of(who))])
+    assert people.traits["status"].tolist() == ["set aside"] * 2 + ["ok"] * 2
+    assert set(people.traits["reason"]) == {"a combination of the covariates", ""}
+    assert str(people.aside["Y2"]) == (
+        "p.txt: column Y2: a combination of the covariates, which leave nothing to be explained; "
+        "leave out the trait, or the covariates that it is made of."
+    )
+    assert not join_people(SECTION, [("g", people_of(who))]).aside
+
+
+def test_a_trait_that_covariates_separate_is_marked(write):
+    who = pairs(40)
+    cases = [int(n >= 20) for n in range(40)]
+    write(p=table_of(who, cases, (NOISE[1] > 0).astype(int)), c=table_of(who, range(40)))
+    section = {**SECTION, "trait_type": "bt", "covariates": "c.txt"}
+    people = join_people(section, [("g", people_of(who))])
+    assert people.traits["status"].tolist() == ["ok", "ok"]
+    note = "covariates separate cases from controls, so the null model has no finite fit and is "
+    assert people.traits["note"].tolist() == [f"{note}penalised", ""]
+    assert people.notes == [f"p.txt: column Y1: {note}penalised."]

@@ -19,8 +19,9 @@ once.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,7 @@ import pandas as pd
 
 from tessera.config import did_you_mean
 from tessera.errors import InputError, Problem
-from tessera.wgr.burden_files import Annotations, Mask, Problems, VariantSet
+from tessera.wgr.burden_files import Annotations, Mask, Problems, VariantSet, read_burden
 from tessera.wgr.variants import chromosome_number
 
 Bools = npt.NDArray[np.bool_]
@@ -62,6 +63,7 @@ COLUMNS = {
     "aaf": np.float64,
     "n_variants": np.int64,
 }
+_SHOWN = 5  # sets of a kind that are named
 _HALF = 0.5  # alleles, from which on a sum of dosages is rounded to one
 
 
@@ -203,6 +205,39 @@ def plan_sets(
         remedy = _REMEDIES[reason].format(id=ids[0])
         raise InputError([Problem(sets[0].file, "", what, remedy), *notes])
     return Plan(tuple(mask.name for mask in masks), tuple(plans), dropped, notes)
+
+
+def check_burden(section: Mapping[str, Any], variants: pd.DataFrame) -> list[str]:
+    """Read the three files and find the variants of all sets, before anything is computed.
+
+    Parameters
+    ----------
+    section
+        The validated section ``wgr.burden``.
+    variants
+        All variants of step 2: ``id``, ``chromosome``.
+
+    Returns
+    -------
+    list of str
+        What the user should know and need not correct, a sentence each.
+
+    Raises
+    ------
+    InputError
+        As of `tessera.wgr.burden_files.read_burden` and `plan_sets`.
+    """
+    files = read_burden(section)
+    ids, chromosomes = variants["id"].tolist(), variants["chromosome"].to_numpy()
+    plan = plan_sets(files.sets, files.annotations, files.masks, ids, chromosomes)
+    notes = [str(note) for note in plan.notes]
+    for reason in dict.fromkeys(plan.dropped.values()):
+        names = [name for name, why in plan.dropped.items() if why == reason]
+        shown = ", ".join(names[:_SHOWN]) + (", ..." if names[_SHOWN:] else "")
+        what = f"{len(names)} of {len(files.sets)} sets are left out ({shown}): {reason}"
+        remedy = _REMEDIES[reason].format(id=ids[0])
+        notes.append(str(Problem(section["sets"], "", what, remedy)))
+    return notes
 
 
 def build_masks(

@@ -15,7 +15,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-_RANK = 1e-15  # eigenvalues of the covariates' Gram below this share of the largest are zero
+_RANK = 1e-15  # squared singular values of the covariates below this share of the largest are zero
 _NOTHING_LEFT = 1e-7  # length of an adjusted trait, relative to before, that is rounding
 LOOCV_BELOW = 5000  # people of a binary trait, below which each is left out in turn
 
@@ -64,18 +64,17 @@ def covariate_basis(covariates: Floats) -> Floats:
     Returns
     -------
     ndarray
-        ``(n, C)``, C <= c + 1: eigenvectors of the Gram matrix whose eigenvalues are above 1e-15
-        of the largest, as in REGENIE.
+        ``(n, C)``, C <= c + 1: left singular vectors whose squared singular values, which are the
+        eigenvalues of the Gram matrix, are above 1e-15 of the largest, as in REGENIE.
     """
     # To one scale first, so that a covariate in large units does not push others below the cut.
     columns = np.column_stack([np.ones(len(covariates)), covariates])
     columns[:, 1:] -= columns[:, 1:].mean(axis=0)
     lengths = np.linalg.norm(columns, axis=0)
     columns = columns[:, lengths > 0] / lengths[lengths > 0]
-    values, vectors = np.linalg.eigh(columns.T @ columns)
-    kept = values > _RANK * values[-1]
-    answer: Floats = np.ascontiguousarray(columns @ vectors[:, kept] / np.sqrt(values[kept]))
-    return answer
+    # Of the Gram matrix itself, rounding moves eigenvalues by as much as is to be told from zero.
+    basis, values, _ = np.linalg.svd(columns, full_matrices=False)
+    return np.ascontiguousarray(basis[:, np.square(values) > _RANK * values[0] ** 2])
 
 
 def make_cohorts(

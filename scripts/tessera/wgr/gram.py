@@ -14,15 +14,16 @@ from typing import Any
 import numba as nb
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from tessera.wgr.cohort import Cohort
 
 Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
 
 _TILE = 2048  # people turned to double precision at a time
 _EXACT = 2**22  # people whose counts (up to 2 x 2 each) add up exactly in single precision
+_NEIGHBOURS = 16  # people whose counts are turned on their side together: a line of the cache
 PANEL = 16
 """Columns of a product: traits go through in panels of this many, the last filled up with zeros,
 because the last bit of a product may depend on its shape."""
@@ -36,52 +37,111 @@ class Block:
     ----------
     counts
         ``(B, n)`` float32: copies of an allele, 0 where missing.
-    holes
-        ``(B, n)`` sparse: 1 where missing.
+    first, missing
+        ``(n + 1,)`` int64 and int32: the variants that person i lacks are
+        ``missing[first[i]:first[i + 1]]``, ascending.
     whole
         Whether all counts are whole numbers.
     """
 
     counts: Singles
-    holes: sparse.csr_array
+    first: Ints
+    missing: npt.NDArray[np.int32]
     whole: bool
 
     @classmethod
     def of(cls, dosages: Singles) -> Block:
         """Take dosages with NaN where missing, which are put to zero in place."""
-        missing = np.isnan(dosages)
-        if missing.any():
-            # Unit weights in single precision, so that products with counts stay there: exact.
-            holes = sparse.csr_array(missing, dtype=np.float32)
-            dosages[missing] = 0
-        else:
-            holes = sparse.csr_array(dosages.shape, dtype=np.float32)
-        return cls(dosages, holes, bool(_whole(dosages)))
+        first, whole = _count_missing(dosages)
+        return cls(dosages, first, _clear_missing(dosages, first), bool(whole))
 
-    def of_people(self, rows: npt.NDArray[np.int64]) -> Block:
+    def of_people(self, rows: Ints) -> Block:
         """Return the block of some of the people, in ascending order."""
         if len(rows) == self.counts.shape[1]:
             return self
-        return Block(
-            np.take(self.counts, rows, axis=1), sparse.csr_array(self.holes[:, rows]), self.whole
-        )
+        first, missing = _choose(self.first, self.missing, rows)
+        return Block(np.take(self.counts, rows, axis=1), first, missing, self.whole)
 
     def means(self) -> Floats:
         """Return the mean count of each variant over those who are not missing."""
-        there = self.counts.shape[1] - np.diff(self.holes.indptr)
-        total: Floats = _row_sums(self.counts)
-        return np.asarray(total / np.maximum(there, 1), np.float64)
+        there = self.counts.shape[1] - np.bincount(self.missing, minlength=len(self.counts))
+        return np.asarray(_row_sums(self.counts) / np.maximum(there, 1), np.float64)
 
     def tile(self, start: int, stop: int, means: Floats) -> Floats:
         """Return the counts of a range of people in double precision, means where missing."""
         out = self.counts[:, start:stop].astype(np.float64)
-        if self.holes.nnz:
-            _fill(out, self.holes.indptr, self.holes.indices, start, stop, means)
+        _fill(out, self.first, self.missing, start, means)
         return out
 
     def tiles(self, start: int, stop: int) -> list[tuple[int, int]]:
         """Cut a range of people into what is turned to double precision at a time."""
         return [(a, min(a + _TILE, stop)) for a in range(start, stop, _TILE)]
+
+
+class RawGrams:
+    """Gram matrices of raw counts over folds of people, each made but once.
+
+    Those of a trait that some people lack are made of those of all people, less the ones who lack
+    it: sums of whole numbers are the same by either route.
+
+    Parameters
+    ----------
+    block
+        Genotypes of all people, in whole numbers.
+    known
+        ``(K, B, B)``: of K equal folds of all people, where they were kept.
+    """
+
+    def __init__(self, block: Block, known: Singles | None = None) -> None:
+        self._block = block
+        self._of_all: dict[tuple[int, int], Singles | Floats] = {}
+        if known is not None:
+            for edge, gram in zip(self._edges(len(known)), known, strict=True):
+                self._of_all[edge] = gram
+
+    def _edges(self, folds: int) -> list[tuple[int, int]]:
+        return Cohort(np.arange(self._block.counts.shape[1]), np.empty((0, 0)), folds, ()).edges
+
+    def of_all(self, folds: int) -> list[Singles | Floats]:
+        """Return ``(B, B)`` of each of K equal folds of all people."""
+        for start, stop in self._edges(folds):
+            if (start, stop) not in self._of_all:
+                self._of_all[start, stop] = _gram(self._block.counts[:, start:stop])
+        return [self._of_all[edge] for edge in self._edges(folds)]
+
+    def of(self, rows: Ints, fold: int, folds: int) -> Singles | Floats:
+        """Return ``(B, B)`` over some people, who are to be most of a fold of all people.
+
+        Parameters
+        ----------
+        rows
+            The people, ascending.
+        fold, folds
+            Number of the fold, from 0, and of folds.
+        """
+        counts = self._block.counts
+        start, stop = self._edges(folds)[fold]
+        everyone = np.arange(start, stop)
+        more, less = np.setdiff1d(rows, everyone), np.setdiff1d(everyone, rows)
+        if 2 * (len(more) + len(less)) > len(rows):
+            return _gram(np.take(counts, rows, axis=1))
+        gram = self.of_all(folds)[fold]
+        if len(more):
+            gram = gram + _gram(np.take(counts, more, axis=1))
+        if len(less):
+            gram = gram - _gram(np.take(counts, less, axis=1))
+        return gram
+
+
+def _gram(counts: Singles) -> Singles | Floats:
+    """Return the exact Gram matrix of whole counts."""
+    if counts.shape[1] <= _EXACT:
+        return counts @ counts.T
+    parts = range(0, counts.shape[1], _EXACT)
+    gram = np.zeros((len(counts), len(counts)))
+    for a in parts:
+        gram += counts[:, a : a + _EXACT] @ counts[:, a : a + _EXACT].T
+    return gram
 
 
 @dataclass(frozen=True)
@@ -90,15 +150,19 @@ class Products:
 
     Attributes
     ----------
+    people
+        First and last + 1 of them.
     gram
-        ``(B, B)`` float64 of genotypes with one another; the lower triangle is looked at.
+        ``(B, B)`` of genotypes with one another; of raw counts, 0 where missing, if those are
+        whole.
     with_basis, with_traits
         ``(B, C)`` and ``(B, P)`` float64 of genotypes with covariates and with traits.
     basis, basis_traits
         ``(C, C)`` of covariates with one another, ``(C, P)`` with traits.
     """
 
-    gram: Floats
+    people: tuple[int, int]
+    gram: Singles | Floats
     with_basis: Floats
     with_traits: Floats
     basis: Floats
@@ -106,7 +170,12 @@ class Products:
 
 
 def products(
-    block: Block, means: Floats, cohort: Cohort, traits: Floats, start: int, stop: int
+    block: Block,
+    means: Floats,
+    cohort: Cohort,
+    traits: Floats,
+    people: tuple[int, int],
+    gram: Singles | Floats | None = None,
 ) -> Products:
     """Sum up over a range of people.
 
@@ -118,62 +187,53 @@ def products(
         ``(B,)``, put in place of missing genotypes.
     traits
         ``(n, P)`` float64, P a multiple of `PANEL`.
-    start, stop
-        The people.
+    people
+        First and last + 1 of them.
+    gram
+        ``(B, B)`` of their raw counts, where it is known.
     """
+    start, stop = people
     basis = cohort.basis[start:stop]
     with_basis = np.zeros((len(means), basis.shape[1]))
     with_traits = np.zeros((len(means), traits.shape[1]))
     basis_traits = np.zeros((basis.shape[1], traits.shape[1]))
     panels = [slice(p, p + PANEL) for p in range(0, traits.shape[1], PANEL)]
-    gram = None if block.whole else np.zeros((len(means), len(means)))
+    if block.whole and gram is None:
+        gram = _gram(block.counts[:, start:stop])
+    total = np.zeros((0, 0) if block.whole else (len(means), len(means)))
     for a, b in block.tiles(start, stop):
         tile = block.tile(a, b, means)
         with_basis += tile @ cohort.basis[a:b]
         for panel in panels:
             with_traits[:, panel] += tile @ traits[a:b, panel]
-        if gram is not None:
-            gram += tile @ tile.T
+        if not block.whole:
+            total += tile @ tile.T
     for panel in panels:
         basis_traits[:, panel] = basis.T @ traits[start:stop, panel]
-    if gram is None:
-        gram = _exact_gram(block, means, start, stop)
-    return Products(gram, with_basis, with_traits, basis.T @ basis, basis_traits)
+    raw = total if gram is None else gram
+    return Products(people, raw, with_basis, with_traits, basis.T @ basis, basis_traits)
 
 
-def _exact_gram(block: Block, means: Floats, start: int, stop: int) -> Floats:
-    """Return the Gram matrix of mean-imputed whole counts."""
-    counts = block.counts[:, start:stop]
-    gram = np.zeros((len(means), len(means)))
-    for a in range(0, stop - start, _EXACT):
-        part = counts[:, a : a + _EXACT]
-        gram += part @ part.T
-    if block.holes.nnz:
-        holes = sparse.csr_array(block.holes[:, start:stop])
-        crossed = np.zeros_like(gram)
-        for a, b in block.tiles(0, stop - start):
-            crossed += sparse.csr_array(holes[:, a:b]) @ np.ascontiguousarray(counts[:, a:b].T)
-        crossed *= means[:, None]
-        gram += crossed + crossed.T
-        both = (holes @ holes.T).tocoo()
-        gram[both.row, both.col] += both.data * means[both.row] * means[both.col]
-    return gram
-
-
-def adjusted(parts: list[Products], df: int) -> tuple[list[Floats], list[Floats], Floats, Floats]:
+def adjusted(
+    block: Block, parts: list[Products], means: Floats, df: int
+) -> tuple[list[Floats], list[Floats], Floats, Floats]:
     """Project covariates out of genotypes, and scale them, in their products.
 
     Parameters
     ----------
+    block
+        Genotypes of the cohort's people.
     parts
-        Products of each fold.
+        Products of each fold; taken out of the list, to free their memory.
+    means
+        ``(B,)``, those put in place of missing genotypes.
     df
         What sums of squares are divided by.
 
     Returns
     -------
     grams
-        ``(B, B)`` of each fold; lower triangle.
+        ``(B, B)`` of each fold, symmetric but for rounding.
     with_traits
         ``(B, P)`` of each fold.
     loads
@@ -188,17 +248,26 @@ def adjusted(parts: list[Products], df: int) -> tuple[list[Floats], list[Floats]
     D (G_k G_k' - P_k B' - B P_k' + B (Q_k' Q_k) B') D with P_k = G_k Q_k.
     """
     loads = sum((part.with_basis for part in parts[1:]), parts[0].with_basis)
-    squares = sum(np.diagonal(part.gram) for part in parts)
+    squares = sum(np.diagonal(part.gram).astype(np.float64) for part in parts)
+    if block.whole:
+        squares += np.bincount(block.missing, minlength=len(means)) * np.square(means)
     left = squares - np.einsum("ij,ij->i", loads, loads)
     sd = np.sqrt(np.maximum(left, 0) / df)
     # What rounding leaves of a genotype that is a combination of covariates is no variance.
     varies = left > 1e-10 * np.maximum(squares, 1)
     scales = np.divide(1.0, sd, out=np.zeros_like(sd), where=varies)
     grams, with_traits = [], []
-    for part in parts:
+    while parts:
+        part = parts.pop(0)
+        start, stop = part.people
+        crossed = np.empty((0, 0))
+        if block.whole and block.first[stop] > block.first[start]:
+            crossed = _crossed(block.counts, block.first, block.missing, means, start, stop)
         half = part.with_basis - 0.5 * loads @ part.basis
-        low_rank = np.hstack([half, loads]) @ np.hstack([loads, half]).T
-        grams.append(_scaled(part.gram, low_rank, scales))
+        # Becomes the answer in place.
+        gram = np.hstack([half, loads]) @ np.hstack([loads, half]).T
+        _adjust(gram, part.gram, crossed, means, scales)
+        grams.append(gram)
         with_traits.append(
             scales[:, None] * (part.with_traits - _panels(loads, part.basis_traits))
         )
@@ -211,23 +280,98 @@ def _panels(left: Floats, right: Floats) -> Floats:
 
 
 @nb.njit(nogil=True, cache=True)
-def _scaled(gram: Any, low_rank: Any, scales: Any) -> Any:
-    out = np.empty_like(gram)
-    for i in range(len(gram)):
-        for j in range(i + 1):
-            out[i, j] = (gram[i, j] - low_rank[i, j]) * (scales[i] * scales[j])
-        for j in range(i + 1, len(gram)):
-            out[i, j] = 0.0
+def _adjust(low_rank: Any, gram: Any, crossed: Any, means: Any, scales: Any) -> None:
+    """Put the products of adjusted genotypes in the place of what covariates explain of them."""
+    size, side = len(gram), 32
+    turned = np.zeros((side, side))  # a square of the transpose, which stays in the cache
+    for top in range(0, size, side):
+        below = min(top + side, size)
+        for left in range(0, size, side):
+            right = min(left + side, size)
+            if crossed.size:
+                for j in range(left, right):
+                    row = crossed[j, top:below]
+                    for k in range(below - top):
+                        turned[k, j - left] = means[j] * row[k]
+            for i in range(top, below):
+                out, own, extra = low_rank[i, left:right], gram[i, left:right], turned[i - top]
+                for k in range(right - left):
+                    out[k] = own[k] - out[k] + extra[k]
+                if crossed.size:
+                    row = crossed[i, left:right]
+                    for k in range(right - left):
+                        out[k] += means[i] * row[k]
+                for k in range(right - left):
+                    out[k] *= scales[i] * scales[left + k]
+
+
+@nb.njit(nogil=True, cache=True)
+def _crossed(counts: Any, first: Any, missing: Any, means: Any, start: Any, stop: Any) -> Any:
+    """Add up, for each variant, the counts of those who lack it.
+
+    Of two variants that a person lacks, each counts the other as half its mean, so that both
+    together make the product of the two means: with D the means, the sums of imputed genotypes are
+    gram + D crossed + crossed' D.
+    """
+    size = len(counts)
+    out = np.zeros((size, size))
+    near = np.empty((_NEIGHBOURS, size))
+    for a in range(start, stop, _NEIGHBOURS):
+        b = min(a + _NEIGHBOURS, stop)
+        if first[b] == first[a]:
+            continue
+        for j in range(size):
+            for person in range(a, b):
+                near[person - a, j] = counts[j, person]
+        for person in range(a, b):
+            own = missing[first[person] : first[person + 1]]
+            row = near[person - a]
+            for j in own:
+                row[j] = 0.5 * means[j]
+            for j in own:
+                out[j] += row
     return out
 
 
 @nb.njit(nogil=True, cache=True)
-def _whole(counts: Any) -> Any:
-    for row in counts:
-        for value in row:
-            if value != np.rint(value):
-                return False
-    return True
+def _count_missing(dosages: Any) -> Any:
+    """Return where each person's missing variants begin, and whether all counts are whole."""
+    first = np.zeros(dosages.shape[1] + 1, np.int64)
+    whole = True
+    for row in dosages:
+        for person in range(len(row)):
+            if np.isnan(row[person]):
+                first[person + 1] += 1
+            elif row[person] != np.rint(row[person]):
+                whole = False
+    return np.cumsum(first), whole
+
+
+@nb.njit(nogil=True, cache=True)
+def _clear_missing(dosages: Any, first: Any) -> Any:
+    """List each person's missing variants, and put their counts to zero."""
+    missing = np.empty(first[-1], np.int32)
+    if len(missing):
+        place = first.copy()
+        for j in range(len(dosages)):
+            for person in range(dosages.shape[1]):
+                if np.isnan(dosages[j, person]):
+                    missing[place[person]] = j
+                    place[person] += 1
+                    dosages[j, person] = 0
+    return missing
+
+
+@nb.njit(nogil=True, cache=True)
+def _choose(first: Any, missing: Any, rows: Any) -> Any:
+    """Return the missing variants of some people."""
+    own = np.zeros(len(rows) + 1, np.int64)
+    for place in range(len(rows)):
+        own[place + 1] = own[place] + first[rows[place] + 1] - first[rows[place]]
+    out = np.empty(own[-1], np.int32)
+    for place in range(len(rows)):
+        out[own[place] : own[place + 1]] = missing[first[rows[place]] : first[rows[place] + 1]]
+    return own, out
 
 
 @nb.njit(nogil=True, cache=True)
@@ -242,10 +386,7 @@ def _row_sums(counts: Any) -> Any:
 
 
 @nb.njit(nogil=True, cache=True)
-def _fill(out: Any, indptr: Any, indices: Any, start: Any, stop: Any, means: Any) -> None:
-    for j in range(len(out)):
-        first, last = indptr[j], indptr[j + 1]
-        for k in range(first + np.searchsorted(indices[first:last], start), last):
-            if indices[k] >= stop:
-                break
-            out[j, indices[k] - start] = means[j]
+def _fill(out: Any, first: Any, missing: Any, start: Any, means: Any) -> None:
+    for person in range(start, start + out.shape[1]):
+        for j in missing[first[person] : first[person + 1]]:
+            out[j, person - start] = means[j]

@@ -60,9 +60,11 @@ def read_inputs(section: Mapping[str, Any], converted: str) -> dict[str, Any]:
         "vcfs": {str(number): path for number, path in enumerate(vcfs, 1)},
         "folders": {f"{converted}/{n}/fileset": f"{converted}/{n}" for n, _ in enumerate(vcfs, 1)},
     }
-    scans = gather(problems, _scans, vcfs) or {}
+    scans = {path: scan for path in vcfs if (scan := gather(problems, _scan, path)) is not None}
+    prefixes = dict(zip(vcfs, found["folders"], strict=True))
     for step, paths in named.items():
-        found[step] = gather(problems, _filesets, paths, scans, list(found["folders"])) or []
+        readable = [path for path in paths if not is_vcf(path) or path in scans]
+        found[step] = gather(problems, _filesets, readable, scans, prefixes) or []
     problems = list(dict.fromkeys(problems))
     if problems:
         raise InputError(problems)
@@ -104,22 +106,20 @@ def _missing(key: str, path: str | None) -> list[Problem]:
     return [Problem(path, "", f"the file that wgr.{key} names does not exist", remedy)]
 
 
-def _scans(paths: Sequence[str]) -> dict[str, Any]:
-    """Read through VCFs, which is done once as long as they stay the same."""
-    for path in paths:
-        if not Path(path).is_file():
-            raise InputError(Problem(path, "", "the file does not exist", "correct the path"))
-    return cached_headers(paths, scan_vcf)
+def _scan(path: str) -> dict[str, Any]:
+    """Read through a VCF, which is done once as long as it stays the same."""
+    if not Path(path).is_file():
+        raise InputError(Problem(path, "", "the file does not exist", "correct the path"))
+    return dict(cached_headers([path], scan_vcf)[path])
 
 
 def _filesets(
-    paths: Sequence[str], scans: Mapping[str, Any], prefixes: Sequence[str]
+    paths: Sequence[str], scans: Mapping[str, Any], prefixes: Mapping[str, str]
 ) -> list[Fileset]:
     """Find filesets; of a VCF, the one that it will be turned into."""
     plain = iter(find_filesets([path for path in paths if not is_vcf(path)], ALL_KINDS))
-    turned = dict(zip(scans, prefixes, strict=False))
     return [
-        Fileset(turned[path], "pgen", len(scans[path]["samples"]), scans[path]["n_variants"])
+        Fileset(prefixes[path], "pgen", len(scans[path]["samples"]), scans[path]["n_variants"])
         if is_vcf(path)
         else next(plain)
         for path in paths

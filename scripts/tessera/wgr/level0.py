@@ -5,30 +5,32 @@ Mbatchou et al. 2021, Nature Genetics 53:1097, "Ridge regression, level 0".
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import linalg
 from scipy.linalg import lapack
 
 from tessera.wgr.cohort import Cohort, penalties
-from tessera.wgr.gram import PANEL, Block, Products, adjusted, products
+from tessera.wgr.gram import PANEL, Block, RawGrams, adjusted, products
 
 Floats = npt.NDArray[np.float64]
 
-_TARGET = 1e-15  # relative error of a solution: that of double precision
-_CRUDE = 1e-2  # of a factor in single precision, beyond which one in double precision is made
+_PRECISION = 3e-13  # relative size of the next refinement that is not worth it
+_ROUNDING, _CRUDE = 6e-8, 0.05
+"""Of single precision; and times the condition number, beyond which a factor in it would not do."""
+_MOST = 30  # refinements; three are usual
 
 
 def level0(
     block: Block,
     traits: Floats,
     cohort: Cohort,
-    h2: list[float],
+    h2: Sequence[float],
     n_variants: int,
     convention: str,
-) -> Floats:
+    raw: RawGrams | None = None,
+) -> Iterator[Floats]:
     """Predict traits from a block of variants, each person by models that have not seen it.
 
     Parameters
@@ -43,12 +45,15 @@ def level0(
         Variants of all blocks together.
     convention
         ``v1`` or ``v4``.
+    raw
+        Gram matrices of all people of the study, of which those of the cohort can be made.
 
-    Returns
-    -------
+    Yields
+    ------
     ndarray
-        ``(T, L, n)`` float64: centred and of unit variance, 0 where there is nothing to tell. In
-        single precision predictions near 0 would lose the digits that REGENIE prints.
+        Of one trait after the other ``(L, n)`` float64: centred and of unit variance, 0 where
+        there is nothing to tell. In single precision predictions near 0 would lose the digits
+        that REGENIE prints.
     """
     many = traits.shape[1]
     padded = np.zeros((len(traits), -(-many // PANEL) * PANEL))
@@ -56,9 +61,13 @@ def level0(
     means = block.means()
     lambdas = penalties(h2, n_variants, convention)
     df = cohort.df(convention)
-    predict = _folds if cohort.folds else _one_out
-    predictions = predict(block, means, padded, cohort, lambdas, df)
-    return np.stack([_standardised(predictions[:, t]) for t in range(many)])
+    if cohort.folds:
+        panels = _folds(block, means, padded, cohort, lambdas, df, raw)
+    else:
+        panels = _one_out(block, means, padded, cohort, lambdas, df)
+    for first, panel in zip(range(0, many, PANEL), panels, strict=True):
+        for place in range(min(PANEL, many - first)):
+            yield _standardised(panel[:, place])
 
 
 def _standardised(predictions: Floats) -> Floats:
@@ -69,24 +78,38 @@ def _standardised(predictions: Floats) -> Floats:
 
 
 def _folds(
-    block: Block, means: Floats, traits: Floats, cohort: Cohort, lambdas: Floats, df: int
-) -> Floats:
-    """Return ``(L, P, n)`` predictions of each fold by what the others taught."""
-    parts = [products(block, means, cohort, traits, *edge) for edge in cohort.edges]
-    grams, with_traits, loads, scales = adjusted(parts, df)
-    del parts
+    block: Block,
+    means: Floats,
+    traits: Floats,
+    cohort: Cohort,
+    lambdas: Floats,
+    df: int,
+    raw: RawGrams | None,
+) -> Iterator[Floats]:
+    """Yield ``(L, PANEL, n)`` predictions of each fold by what the others taught."""
+    parts = []
+    for k, (start, stop) in enumerate(cohort.edges):
+        gram = None
+        if raw is not None and block.whole:
+            gram = raw.of(cohort.rows[start:stop], k, cohort.folds)
+        parts.append(products(block, means, cohort, traits, (start, stop), gram))
+    grams, with_traits, loads, scales = adjusted(block, parts, means, df)
     gram, right = sum(grams[1:], grams[0].copy()), sum(with_traits[1:], with_traits[0].copy())
-    out = np.empty((len(lambdas), traits.shape[1], len(traits)))
-    for k, edge in enumerate(cohort.edges):
-        solutions = ridge(gram - grams[k], right - with_traits[k], lambdas) * scales[:, None]
-        for p in range(0, solutions.shape[2], PANEL):
+    solutions = [
+        ridge(gram - own, right - seen, lambdas) * scales[:, None]
+        for own, seen in zip(grams, with_traits, strict=True)
+    ]
+    del gram, grams
+    for p in range(0, traits.shape[1], PANEL):
+        out = np.empty((len(lambdas), PANEL, len(traits)))
+        for edge, solution in zip(cohort.edges, solutions, strict=True):
             # One product for the shrinkages of a panel of traits.
-            panel = np.hstack(solutions[:, :, p : p + PANEL])
+            panel = np.hstack(solution[:, :, p : p + PANEL])
             shift = loads.T @ panel
             for a, b in block.tiles(*edge):
                 values = block.tile(a, b, means).T @ panel - cohort.basis[a:b] @ shift
-                out[:, p : p + PANEL, a:b] = values.T.reshape(len(lambdas), PANEL, b - a)
-    return out
+                out[:, :, a:b] = values.T.reshape(len(lambdas), PANEL, b - a)
+        yield out
 
 
 def ridge(gram: Floats, right: Floats, lambdas: Floats) -> Floats:
@@ -95,7 +118,7 @@ def ridge(gram: Floats, right: Floats, lambdas: Floats) -> Floats:
     Parameters
     ----------
     gram
-        ``(B, B)`` positive semi-definite, of which the lower triangle is looked at.
+        ``(B, B)`` positive semi-definite.
     right
         ``(B, P)``, P a multiple of `PANEL`.
     lambdas
@@ -108,64 +131,91 @@ def ridge(gram: Floats, right: Floats, lambdas: Floats) -> Floats:
 
     Notes
     -----
-    A Cholesky factor in single precision, whose solutions are refined by residuals in double
-    precision (Wilkinson; Higham 2002, chapter 12). The condition number is at most
-    1 + norm(A) / lambda, which tells in advance how many refinements there must be.
+    Cholesky factors in single precision, whose solutions are refined by residuals in double
+    precision (Wilkinson; Higham 2002, chapter 12). Each column is refined until its next step
+    would be rounding, whatever the others need.
     """
-    upper = np.tril(gram, -1).T
-    full = gram + upper
-    largest = float(np.abs(full).sum(axis=1).max(initial=0.0))
+    largest = float(np.abs(gram).sum(axis=1).max(initial=0.0))
+    factors = [_factor(gram, penalty, 1 + largest / penalty) for penalty in lambdas]
     out = np.empty((len(lambdas), *right.shape))
-    for number, penalty in enumerate(lambdas):
-        # What a solution with the factor leaves of an error; the constant was found by trials.
-        left = 3e-7 * (1 + largest / penalty)
-        if left > _CRUDE:
-            factor = linalg.cho_factor(full + penalty * np.eye(len(full)), lower=True)
-            for p in range(0, right.shape[1], PANEL):
-                out[number, :, p : p + PANEL] = linalg.cho_solve(factor, right[:, p : p + PANEL])
-            continue
-        # The transpose of a matrix by rows is one by columns, as LAPACK has them.
-        single = full.astype(np.float32)
-        single.ravel()[:: len(full) + 1] += np.float32(penalty)
-        factor, info = lapack.spotrf(single.T, lower=1, overwrite_a=1, clean=0)
-        if info:
-            raise ArithmeticError(f"a ridge matrix has no Cholesky factor ({info})")
-        for p in range(0, right.shape[1], PANEL):
-            wanted = right[:, p : p + PANEL]
-            x = np.zeros_like(wanted)
-            residual = wanted
-            for _ in range(math.ceil(math.log(_TARGET) / math.log(max(left, 1e-6)))):
-                step, _ = lapack.spotrs(factor, residual.astype(np.float32), lower=1)
-                x += step
-                residual = wanted - full @ x - penalty * x
-            out[number, :, p : p + PANEL] = x
+    for p in range(0, right.shape[1], PANEL):
+        out[:, :, p : p + PANEL] = _refined(gram, right[:, p : p + PANEL], lambdas, factors)
     return out
+
+
+Factor = tuple[npt.NDArray[np.floating], bool]
+"""A Cholesky factor by columns, and whether it is in single precision."""
+
+
+def _factor(gram: Floats, penalty: float, condition: float) -> Factor:
+    """Factorise, given a bound of the condition number."""
+    single = _ROUNDING * condition < _CRUDE
+    # The transpose of a symmetric matrix by rows is one by columns, as LAPACK has them.
+    matrix = gram.astype(np.float32 if single else np.float64).T
+    matrix.ravel(order="K")[:: len(gram) + 1] += penalty
+    factorise = lapack.spotrf if single else lapack.dpotrf
+    factor, info = factorise(matrix, lower=1, overwrite_a=1, clean=0)
+    if info:
+        raise ArithmeticError(f"a ridge matrix has no Cholesky factor ({info})")
+    return factor, single
+
+
+def _refined(
+    gram: Floats, wanted: Floats, lambdas: Floats, factors: Sequence[Factor]
+) -> Floats:
+    """Return ``(L, B, PANEL)`` solutions for one panel of right-hand sides."""
+    x = np.stack([_solved(factor, wanted) for factor in factors]).astype(np.float64)
+    before = np.abs(x).max(axis=1)
+    going = before > 0  # a column is refined until its next step would be rounding
+    # One product for all penalties is the quickest. Later it is one at a time, of a shape that does
+    # not depend on what else is refined.
+    together = np.hsplit(gram @ np.hstack(x), len(x))
+    for turn in range(_MOST):
+        for number in np.flatnonzero(going.any(axis=1)):
+            product = together[number] if turn == 0 else gram @ x[number]
+            residual = wanted - product - lambdas[number] * x[number]
+            step = _solved(factors[number], residual)
+            x[number] += np.where(going[number], step, 0)
+            size = np.abs(step).max(axis=0)
+            # As a step is to the one before, the next one will be to it.
+            ratio = np.divide(size, before[number], out=np.ones(PANEL), where=before[number] > size)
+            going[number] &= size * ratio > _PRECISION * np.abs(x[number]).max(axis=0)
+            before[number] = size
+        if not going.any():
+            break
+    return x
+
+
+def _solved(factor: Factor, right: Floats) -> Floats:
+    matrix, single = factor
+    solve = lapack.spotrs if single else lapack.dpotrs
+    kind = np.float32 if single else np.float64
+    answer: Floats = solve(matrix, np.asfortranarray(right, kind), lower=1, overwrite_b=1)[0]
+    return answer
 
 
 def _one_out(
     block: Block, means: Floats, traits: Floats, cohort: Cohort, lambdas: Floats, df: int
-) -> Floats:
-    """Return ``(L, P, n)`` predictions of each person by what all others taught.
+) -> Iterator[Floats]:
+    """Yield ``(L, PANEL, n)`` predictions of each person by what all others taught.
 
     By the leverage: with H = (A + lambda I)^-1 and v = g' H g of a person, the prediction without
     that person is (g' H G y - v y) / (1 - v).
     """
-    part: Products = products(block, means, cohort, traits, 0, len(traits))
-    (gram,), (right,), loads, scales = adjusted([part], df)
-    values, vectors = np.linalg.eigh(gram)  # of the lower triangle
+    part = products(block, means, cohort, traits, (0, len(traits)))
+    (gram,), (right,), loads, scales = adjusted(block, [part], means, df)
+    values, vectors = np.linalg.eigh(gram)
     values = np.maximum(values, 0)
-    turned = np.empty(right.shape)
-    for p in range(0, right.shape[1], PANEL):
-        turned[:, p : p + PANEL] = vectors.T @ right[:, p : p + PANEL]
-    out = np.empty((len(lambdas), traits.shape[1], len(traits)))
-    for a, b in block.tiles(0, len(traits)):
-        people = scales[:, None] * (block.tile(a, b, means) - loads @ cohort.basis[a:b].T)
-        people = vectors.T @ people
-        for number, penalty in enumerate(lambdas):
-            weighted = people / (values + penalty)[:, None]
-            leverage = np.einsum("ij,ij->j", weighted, people)
-            for p in range(0, right.shape[1], PANEL):
-                panel = slice(p, p + PANEL)
-                fitted = turned[:, panel].T @ weighted - leverage * traits[a:b, panel].T
-                out[number, panel, a:b] = fitted / (1 - leverage)
-    return out
+    for p in range(0, traits.shape[1], PANEL):
+        panel = slice(p, p + PANEL)
+        turned = vectors.T @ right[:, panel]
+        out = np.empty((len(lambdas), PANEL, len(traits)))
+        for a, b in block.tiles(0, len(traits)):
+            people = scales[:, None] * (block.tile(a, b, means) - loads @ cohort.basis[a:b].T)
+            people = vectors.T @ people
+            for number, penalty in enumerate(lambdas):
+                weighted = people / (values + penalty)[:, None]
+                leverage = np.einsum("ij,ij->j", weighted, people)
+                fitted = turned.T @ weighted - leverage * traits[a:b, panel].T
+                out[number, :, a:b] = fitted / (1 - leverage)
+        yield out

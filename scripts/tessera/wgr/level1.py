@@ -91,6 +91,8 @@ def fit_quantitative(
     h2
         Grid of heritabilities.
     """
+    # A product of a vector with gaps may differ in its last bit from one without.
+    trait = np.ascontiguousarray(trait)
     taus = penalties(h2, features.n_columns, convention)
     if not cohort.folds:
         return _fit_one_out(features, trait, taus)

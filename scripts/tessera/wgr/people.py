@@ -137,7 +137,8 @@ def join_people(
         covariates = inputs.covariates.values[:, in_tables[1][base]]
         kept, dropped = independent(inputs.covariates.names, covariates)
         covariates, names = covariates[kept], [inputs.covariates.names[n] for n in kept]
-    judged = judge_traits(inputs.traits, in_tables[0][base], str(section["trait_type"]), len(names))
+    covariates = np.ascontiguousarray(covariates.T)
+    judged = judge_traits(inputs.traits, in_tables[0][base], str(section["trait_type"]), covariates)
     if judged.aside and (section["strict"] or not len(judged.values)):
         raise InputError(judged.aside.values())
 
@@ -156,13 +157,13 @@ def join_people(
         ids.tolist(),
         np.ascontiguousarray(judged.values[:, valued]),
         judged.table,
-        np.ascontiguousarray(covariates[:, valued].T),
+        covariates[valued],
         tuple(names),
         dropped,
         judged.aside,
-        [*_notes(inputs, everyone, numbers), *judged.notes],
+        [*_notes(inputs, everyone, numbers, dropped), *judged.notes],
         [found[base] for found in in_files],
-        np.ascontiguousarray(covariates.T),
+        covariates,
     )
 
 
@@ -336,9 +337,14 @@ def _explain(inputs: _Inputs, status: npt.NDArray[np.object_], remaining: int) -
     return problems
 
 
-def _notes(inputs: _Inputs, everyone: _Everyone, numbers: Sequence[Ints]) -> list[str]:
-    """Tell what was made of files without FIDs, and of a list that removes nobody."""
+def _notes(
+    inputs: _Inputs, everyone: _Everyone, numbers: Sequence[Ints], dropped: Mapping[str, str]
+) -> list[str]:
+    """Tell of covariates left out, of files without FIDs, and of a list that removes nobody."""
     notes = []
+    if inputs.covariates:
+        file = inputs.covariates.file
+        notes += [f"{file}: column {name}: {why}, so left out." for name, why in dropped.items()]
     for table, found in zip(inputs.tables, numbers[len(inputs.genotypes) :], strict=True):
         if "fid" not in table.ids:
             lost = int((found < 0).sum())

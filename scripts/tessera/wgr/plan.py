@@ -180,12 +180,11 @@ class Plan:
         return 8e-6 * variants * self._people
 
     def level0_mb(self, wildcards: object, attempt: int) -> int:
-        """Return the memory of a block: its genotypes, 15 matrices, predictions."""
+        """Return the memory of a block: its genotypes, 15 matrices, predictions of a panel."""
         size = min(self._section["block_size"], self._most_in_a_block)
         matrices = 15 * 8e-6 * size**2
         grid = len(self._section["h2_grid"])
-        traits = 16 * math.ceil(len(self.traits()) / 16)
-        out = 8e-6 * self._people * grid * (2 * traits + len(self.traits()))
+        out = 8e-6 * self._people * (grid * 20 + 2 * len(self.traits()))
         tile = 16e-6 * 2048 * size
         return attempt * math.ceil(_BASE_MB + self._read_mb(size) + matrices + out + tile)
 

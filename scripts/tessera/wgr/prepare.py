@@ -31,7 +31,7 @@ Progress = Callable[[Sequence[tuple[int, int]]], Iterable[tuple[int, int]]]
 
 
 def variant_table(filesets: Sequence[Fileset]) -> pd.DataFrame:
-    """Return the variants of all filesets: id, chr, pos, a1, a2, multiallelic, chromosome (0-23)."""
+    """Return id, chr, pos, a1, a2, multiallelic and chromosome (0 to 23) of all variants."""
     table = pd.concat([read_variants(fileset) for fileset in filesets], ignore_index=True)
     numbers = {name: chromosome_number(name) for name in table["chr"].unique()}
     table["chromosome"] = table["chr"].map(numbers).astype(np.int8)
@@ -72,7 +72,7 @@ def screen_variants(
     if flat.sum() > SMALL_SHARE * analysed:
         examples = ", ".join(table.loc[flat, "id"].head(5))
         what = f"{int(flat.sum()):,} of {analysed:,} variants do not vary, such as {examples}"
-        remedy = "leave them out (plink2 --maf 0.01), or see that keep and remove name whom you mean"
+        remedy = "leave them out (plink2 --maf 0.01), or see whom wgr.keep and wgr.remove name"
         raise InputError(Problem(filesets[0].prefix, "", what, remedy))
     if (table["reason"] != "").all():
         counts = table["reason"].value_counts()

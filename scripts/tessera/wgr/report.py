@@ -33,6 +33,8 @@ class Results:
         Of each trait that has a model, what level 1 found.
     summaries, pictures
         Of the same traits.
+    notes
+        What the user should know and need not correct.
     """
 
     table: pd.DataFrame
@@ -40,6 +42,7 @@ class Results:
     curves: dict[str, Mapping[str, Any]]
     summaries: dict[str, Summary]
     pictures: dict[str, dict[str, bytes]]
+    notes: list[str]
 
     @classmethod
     def read(
@@ -72,6 +75,7 @@ class Results:
             curves={trait: every[trait] for trait in good},
             summaries=found,
             pictures=pictures,
+            notes=known["notes"],
         )
 
 
@@ -158,4 +162,5 @@ def make_page(
         [*aside, *failed],
         loco=loco_chart(results.curves),
         pictures=results.pictures,
+        notes=results.notes,
     )

@@ -7,13 +7,14 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from scipy import linalg
+from scipy import linalg, special
+
+from tessera.wgr.logistic import NotConverged
 
 Floats = npt.NDArray[np.float64]
 
 CLIP = 1e-5
-"""Probabilities closer than this to 0 or 1 count as 0 or 1, with this weight, as in REGENIE and
-glmnet."""
+"""Probabilities closer than this to 0 or 1 count as this far from them in a loss, as in REGENIE."""
 
 _ITERATIONS, _HALVINGS = 100, 25
 _TOLERANCE = 1e-9  # of the largest entry of the score, per person
@@ -30,11 +31,13 @@ class Tiled(Protocol):
 
 
 def probabilities(log_odds: Floats) -> tuple[Floats, Floats]:
-    """Return probabilities and the variances that go with them."""
-    p = 1 - 1 / (np.exp(np.minimum(log_odds, 700)) + 1)
-    low, high = p < CLIP, p > 1 - CLIP
-    weights = np.where(low | high, CLIP, p * (1 - p))
-    return np.where(low, 0.0, np.where(high, 1.0, p)), weights
+    """Return probabilities and the variances that go with them.
+
+    REGENIE takes those within 1e-5 of 0 or 1 for 0 or 1. The score then jumps where a fitted
+    probability passes there, and of a rare disease it often has no zero that could be found.
+    """
+    p = special.expit(log_odds)
+    return p, p * (1 - p)
 
 
 def fit_ridge_logistic(
@@ -69,8 +72,8 @@ def fit_ridge_logistic(
 
     Raises
     ------
-    ArithmeticError
-        No convergence.
+    NotConverged
+        No fit was found.
     """
     beta = start.copy()
     loss, score, information = _at(features, cases, offset, edges, tau, beta)
@@ -90,7 +93,7 @@ def fit_ridge_logistic(
             break
         beta = beta + step
         loss, score, information = tried
-    raise ArithmeticError("the logistic ridge regression does not converge")
+    raise NotConverged("the logistic ridge regression does not converge")
 
 
 def _at(

@@ -56,7 +56,8 @@ class Simulation:
 
 def stream(seed: int, *key: int) -> np.random.Generator:
     """Return random numbers that depend on the seed and on what they are for."""
-    return np.random.Generator(np.random.Philox(key=[seed, sum(k << 8 * i for i, k in enumerate(key))]))
+    number = sum(k << 8 * i for i, k in enumerate(key))
+    return np.random.Generator(np.random.Philox(key=[seed, number]))
 
 
 def simulate(seed: int) -> Simulation:
@@ -76,9 +77,7 @@ def simulate(seed: int) -> Simulation:
     masks = pd.DataFrame({"mask": ["lof", "all"], "annotations": ["lof", "lof,missense"]})
     holes = stream(seed, 3).random(full.shape) < _MISSING
     counts = np.where(holes, -1, full).astype(np.int8)
-    return Simulation(
-        counts, table, people, traits, covariates, truth, annotations, sets, masks
-    )
+    return Simulation(counts, table, people, traits, covariates, truth, annotations, sets, masks)
 
 
 def _chromosome(seed: int, chromosome: int) -> tuple[pd.DataFrame, npt.NDArray[np.int8]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from tessera.genotypes import GenotypeReader
 from tessera.wgr.cohort import Cohort, scaled_trait
-from tessera.wgr.gram import Block
+from tessera.wgr.gram import Block, RawGrams
 from tessera.wgr.level0 import level0
 from tessera.wgr.level1 import (
     Features,
@@ -63,6 +64,7 @@ def level0_block(
     out = np.lib.format.open_memmap(place, mode="w+", dtype=np.float64, shape=shape)
     if len(places):
         everyone = Block.of(read_at(reader, places))
+        raw = RawGrams(everyone)
         for cohort in study.cohorts(settings["folds"]):
             scaled = np.column_stack(
                 [
@@ -77,6 +79,7 @@ def level0_block(
                 grid,
                 len(kept),
                 settings["convention"],
+                raw,
             )
             for trait, own in zip(cohort.members, predictions, strict=True):
                 out[trait][:, cohort.rows] = own
@@ -85,6 +88,11 @@ def level0_block(
 
 def _features(study: Study, trait: str, blocks: Sequence[str], cohort: Cohort) -> Features:
     place = study.traits.index(trait)
+    # A mapped file stays open, and there may be more blocks than files are allowed by default.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = len(blocks) + 256
+    if soft < wanted <= hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     parts = [np.load(path, mmap_mode="r")[place] for path in blocks]
     return Features(parts, cohort.rows)
 

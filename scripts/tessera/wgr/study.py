@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tessera.errors import Problem
 from tessera.wgr.cohort import Cohort, make_cohorts
 
 if TYPE_CHECKING:  # slow to import, and needed by the first step only
@@ -69,7 +68,7 @@ def save_study(
     arrays: Path, facts: Path, people: People, trait_type: str, more: Mapping[str, Any]
 ) -> None:
     """Write people to an ``.npz`` without pickled objects, and a JSON file beside it."""
-    rows = {f"rows{number}": each for number, each in enumerate(people.rows)}
+    rows: dict[str, Any] = {f"rows{number}": each for number, each in enumerate(people.rows)}
     with arrays.open("wb") as stream:
         np.savez(stream, values=people.values, covariates=people.covariates, **rows)
     known = {
@@ -105,8 +104,12 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def write_quarantine(place: Path, aside: Mapping[str, Problem]) -> None:
+def write_quarantine(place: Path, people: People) -> None:
     """Write the traits that were set aside."""
-    rows = [{"trait": trait, **problem.as_dict()} for trait, problem in aside.items()]
-    columns = ["trait", "file", "place", "what", "remedy"]
+    reasons = dict(zip(people.traits["trait"], people.traits["reason"], strict=True))
+    rows = [
+        {"trait": trait, "reason": reasons[trait], **problem.as_dict()}
+        for trait, problem in people.aside.items()
+    ]
+    columns = ["trait", "reason", "file", "place", "what", "remedy"]
     pd.DataFrame(rows, columns=columns).to_csv(place, sep="\t", index=False)

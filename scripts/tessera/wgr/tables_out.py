@@ -1,12 +1,11 @@
-"""Tables of results: LOCO predictions and association tests, as REGENIE writes them, and parquet."""
+"""Tables of results: LOCO predictions and association tests as REGENIE writes them; parquet."""
 
 from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -125,7 +124,8 @@ def chunks_of(
     if trait in traits:
         for part in parts:
             fields = np.load(Path(part, "tests.npy"), mmap_mode="r")[traits.index(trait)]
-            yield rows_of(pd.read_parquet(Path(part, "variants.parquet")), fields), count_codes(fields)
+            variants = pd.read_parquet(Path(part, "variants.parquet"))
+            yield rows_of(variants, fields), count_codes(fields)
 
 
 class Writer:

@@ -9,6 +9,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from tessera.errors import Problem
+from tessera.wgr.cohort import Cohort, covariate_basis, scaled_trait
+from tessera.wgr.logistic import NotConverged, fit_null
 from tessera.wgr.tables import Table
 
 Floats = npt.NDArray[np.float64]
@@ -20,6 +22,11 @@ MIN_PEOPLE = 10
 """Individuals with a value without which no trait is analysed (nor fewer than the covariates + 3:
 intercept, covariates and the effect of a variant leave one degree of freedom)."""
 
+_RECODED = "coded 1 and 2, which is read as 1 for controls and 2 for cases"
+_TWO_VALUES = "has two values and looks binary; set wgr.trait_type to bt if it is"
+_SEPARATED = (
+    "covariates separate cases from controls, so the null model has no finite fit and is penalised"
+)
 _LONGEST = 200  # bytes of a file's name that leave room for suffixes
 _MARKS = set("/{}<>")  # a folder, and what Snakemake takes for placeholders
 
@@ -57,7 +64,7 @@ class _Fault:
     place: str = ""
 
 
-def judge_traits(traits: Table, rows: Ints, kind: str, n_covariates: int) -> Judged:
+def judge_traits(traits: Table, rows: Ints, kind: str, covariates: Floats) -> Judged:
     """Judge every trait by its own individuals.
 
     Parameters
@@ -69,10 +76,10 @@ def judge_traits(traits: Table, rows: Ints, kind: str, n_covariates: int) -> Jud
         ``(n,)`` rows of the table: those who may take part.
     kind
         ``qt`` or ``bt``.
-    n_covariates
-        Covariates, without intercept.
+    covariates
+        ``(n, c)`` of the same people, without intercept.
     """
-    least = max(MIN_PEOPLE, n_covariates + 3)
+    least = max(MIN_PEOPLE, covariates.shape[1] + 3)
     judged = Judged(np.empty((len(traits.names), len(rows))), pd.DataFrame())
     records: list[dict[str, object]] = []
     analysed = 0
@@ -86,11 +93,11 @@ def judge_traits(traits: Table, rows: Ints, kind: str, n_covariates: int) -> Jud
             or _fault_of_levels(levels, recoded)
             or _fault_of_values(own, least, kind)
         )
-        note = "coded 1 and 2, which is read as 1 for controls and 2 for cases" if recoded else ""
-        if kind == "qt" and not fault and ((own == own.min()) | (own == own.max())).all():
-            note = "has two values and looks binary; set wgr.trait_type to bt if it is"
-        if note:
-            judged.notes.append(f"{traits.file}: column {name}: {note}.")
+        notes = [_RECODED] if recoded else []
+        if not fault:
+            fault, more = _judge_model(own, covariates[np.isfinite(values)], kind)
+            notes += more
+        judged.notes += [f"{traits.file}: column {name}: {note}." for note in notes]
         if fault:
             place = fault.place or f"column {name}"
             judged.aside[name] = Problem(traits.file, place, fault.what, fault.remedy)
@@ -104,7 +111,7 @@ def judge_traits(traits: Table, rows: Ints, kind: str, n_covariates: int) -> Jud
                 "type": kind,
                 "status": "set aside" if fault else "ok",
                 "reason": fault.reason if fault else "",
-                "note": note,
+                "note": "; ".join(notes),
                 "n": len(own),
                 "cases": int((own == 1).sum()) if binary else None,
                 "controls": int((own == 0).sum()) if binary else None,
@@ -172,3 +179,21 @@ def _fault_of_values(own: Floats, least: int, kind: str) -> _Fault | None:
             what = f"{cases} cases and {len(own) - cases} controls, fewer than {MIN_CASES} {whom}"
             return _Fault(f"fewer than {MIN_CASES} {whom}", what, leave)
     return None
+
+
+def _judge_model(own: Floats, covariates: Floats, kind: str) -> tuple[_Fault | None, list[str]]:
+    """Judge values by what the covariates leave of them; return a fault, and notes."""
+    basis = covariate_basis(covariates)
+    if kind == "bt":
+        try:
+            null = fit_null(own, basis, np.zeros(len(own)), firth=False)
+        except NotConverged as error:
+            remedy = "leave out the trait, or the covariates that predict it"
+            return _Fault("no null model", f"the covariates cannot be fitted: {error}", remedy), []
+        return None, [_SEPARATED] if null.status == "penalised" else []
+    if scaled_trait(own, Cohort(np.arange(len(own)), basis, 0, ()), "v1")[1] == 0:
+        what = "a combination of the covariates, which leave nothing to be explained"
+        remedy = "leave out the trait, or the covariates that it is made of"
+        return _Fault("a combination of the covariates", what, remedy), []
+    two = ((own == own.min()) | (own == own.max())).all()
+    return None, [_TWO_VALUES] if two else []

@@ -28,6 +28,7 @@ def wgr_page(
     *,
     loco: bytes,
     pictures: Mapping[str, Mapping[str, bytes]],
+    notes: Sequence[str],
 ) -> str:
     """Write the page of a whole-genome regression and its association tests.
 
@@ -50,14 +51,17 @@ def wgr_page(
         PNG, as from `tessera.wgr.charts.loco_chart`.
     pictures
         Of each trait in `summaries` PNG by file name, as from `tessera.wgr.charts.draw_trait`.
+    notes
+        What the user should know and need not correct, a sentence each.
 
     Returns
     -------
     str
         One HTML file with everything in it.
     """
+    noted = [Notice("Good to know", notes, good=True)] if notes else []
     sections = [
-        Section("", [_verdict(ledger, traits, summaries)]),
+        Section("", [_verdict(ledger, traits, summaries), *noted]),
         Section("Traits", [_traits(traits)]),
         Section("Whole-genome regression", [_loco(loco)]),
     ]
