@@ -112,6 +112,17 @@ def code(*names):
     return "-".join(code_digest(script, HOUSE / "scripts") for script in scripts)
 
 
+def foretold(path, forecast):
+    """An input function of a target, which in a dry run tells what the run will take."""
+
+    def input_of(wildcards):
+        if workflow.dryrun:
+            print("Forecast:", *forecast(), sep="\n  ", file=sys.stderr)
+        return path
+
+    return input_of
+
+
 def defaults_of(word):
     """The section of a pipeline as it is where nothing is set."""
     return plainly(validate_config, {}, SCHEMA)[word]

@@ -1,42 +1,21 @@
 """Whole-genome regression: ridge regressions by block, LOCO predictions, association tests."""
 
 from tessera.wgr.plan import Plan as RegressionPlan
+from tessera.wgr.plan import read_study as read_cohort
 
 wgr = config["wgr"]
-
-
-def read_regression():
-    """Find the inputs, through what is slow to import and needed by no other pipeline."""
-    from tessera.wgr.inputs import read_inputs
-
-    return read_inputs(wgr, workflow.pathvars.apply("<work>/wgr/vcf"))
-
-
-regression = RegressionPlan(wgr, study=deferred(read_regression))
-
-
-def settings(*keys):
-    return {key: wgr[key] for key in keys}
-
-
-joining = settings("phenotypes", "traits", "trait_type", "covariates", "keep", "remove", "strict")
-fitting = settings("convention", "folds", "h2_grid")
-testing = settings(
-    *("convention", "test", "firth_p", "ref_first"),
-    *("min_mac", "maf", "hwe", "max_missing", "min_info"),
+regression = RegressionPlan(
+    wgr, study=deferred(read_cohort, wgr, workflow.pathvars.apply("<work>/wgr/vcf"))
 )
-
-
-@functools.cache
-def forecast():
-    """Tell in a dry run what the run will take, once."""
-    if workflow.dryrun:
-        print("Forecast of wgr:", *regression.forecast(), sep="\n  ", file=sys.stderr)
-
-
-def blocks_foretold(wildcards):
-    forecast()
-    return "<results>/wgr/blocks.json"
+joining = {
+    key: wgr[key]
+    for key in ("phenotypes", "traits", "trait_type", "covariates", "keep", "remove", "strict")
+}
+fitting = {key: wgr[key] for key in ("convention", "folds", "h2_grid")}
+screening = {key: wgr[key] for key in ("maf", "hwe", "max_missing")}
+testing = screening | {
+    key: wgr[key] for key in ("convention", "test", "firth_p", "ref_first", "min_mac", "min_info")
+}
 
 
 STRAYS["wgr"] = regression.strays
@@ -46,7 +25,7 @@ rule wgr:
     """All of the pipeline: predictions, association tables, pictures and the page."""
     input:
         page="<results>/wgr/wgr.html",
-        blocks=blocks_foretold,
+        blocks=foretold("<results>/wgr/blocks.json", regression.forecast),
         level1=lambda wildcards: expand(
             "<results>/wgr/level1/{trait}.json", trait=regression.traits()
         ),
@@ -86,7 +65,6 @@ rule wgr_check:
     input:
         genotypes=regression.genotype_files("step1", "step2"),
         tables=regression.tables,
-        burden=regression.burden_tables,
     output:
         check="<work>/wgr/check.json",
     log:
@@ -100,7 +78,6 @@ rule wgr_check:
         runtime=lambda wildcards, attempt: 15 * attempt,
     params:
         section=joining,
-        burden=wgr["burden"],
         filesets=regression.filesets("step1"),
         step2=regression.filesets("step2"),
         code=code("wgr/wgr_check"),
@@ -140,7 +117,7 @@ rule wgr_prep:
         runtime=regression.prep_minutes,
     params:
         section=joining,
-        screening=settings("maf", "hwe", "max_missing"),
+        screening=screening,
         block_size=wgr["block_size"],
         filesets=regression.filesets("step1"),
         step2=regression.filesets("step2"),
@@ -149,6 +126,31 @@ rule wgr_prep:
         "../envs/wgr.yaml"
     script:
         "../scripts/wgr/wgr_prep.py"
+
+
+rule wgr_sets:
+    """Find the variants of all sets of the burden tests, before any is tested."""
+    input:
+        variants="<work>/wgr/tested.parquet",
+        tables=regression.burden_tables,
+    output:
+        sets="<work>/wgr/sets.json",
+    log:
+        "<logs>/wgr/sets.log",
+    benchmark:
+        "<benchmarks>/wgr/sets.jsonl"
+    priority: 100
+    threads: 1
+    resources:
+        mem_mb=regression.prep_mb,
+        runtime=lambda wildcards, attempt: 15 * attempt,
+    params:
+        burden=wgr["burden"],
+        code=code("wgr/wgr_sets"),
+    conda:
+        "../envs/wgr.yaml"
+    script:
+        "../scripts/wgr/wgr_sets.py"
 
 
 rule wgr_level0:
@@ -242,7 +244,7 @@ rule wgr_assoc:
         variants="<work>/wgr/tested.parquet",
         loco=lambda wildcards: expand("<work>/wgr/loco/{trait}.npy", trait=regression.traits()),
         genotypes=regression.genotype_files("step2"),
-        burden=regression.burden_of_chunk,
+        burden=regression.burden_of_chunk("<work>/wgr/sets.json"),
     output:
         part=temp(directory("<work>/wgr/assoc/{chunk}")),
     log:
@@ -322,12 +324,8 @@ rule wgr_report:
         curves=lambda wildcards: expand(
             "<results>/wgr/level1/{trait}.json", trait=regression.traits()
         ),
-        tallies=lambda wildcards: expand(
-            "<work>/wgr/tally/{trait}.json", trait=regression.traits()
-        ),
-        figures=lambda wildcards: expand(
-            "<results>/wgr/figures/{trait}", trait=regression.traits()
-        ),
+        tallies=lambda wildcards: expand("<work>/wgr/tally/{trait}.json", trait=regression.traits()),
+        figures=lambda wildcards: expand("<results>/wgr/figures/{trait}", trait=regression.traits()),
         summaries=lambda wildcards: expand(
             "<work>/wgr/summary/{trait}.json", trait=regression.traits()
         ),

@@ -39,7 +39,7 @@ BURDEN = {"annotations": "annotations.tsv", "sets": "sets.tsv", "masks": "masks.
 class Genomes:
     """A sound study: people, `per` variants on each of some chromosomes, a trait, covariates.
 
-    The traits `height` and `sick` are the work of two variants, rs1_2 and rs2_3.
+    The traits are the work of two variants, the second one and one from the middle, and of noise.
     """
 
     def __init__(self, n: int = 60, per: int = 8, chromosomes: int = 3) -> None:
@@ -62,7 +62,7 @@ class Genomes:
             "age": rng.uniform(40, 70, n).round(1),
             "sex": np.arange(n) % 2,
         }
-        genetic = self.counts[1] - 0.8 * self.counts[per + 2]
+        genetic = self.counts[1] - 0.8 * self.counts[many // 2]
         height = genetic + 0.02 * self.covariates["age"] + rng.normal(0, 0.8, n)
         weight = 0.5 * genetic + rng.normal(size=n)
         self.traits: dict[str, Any] = {"height": height.round(4), "weight": weight.round(4)}
@@ -147,16 +147,21 @@ class Refused(Exception):
 
 
 def go(study: Genomes, *targets: str) -> Outcome:
-    """Write the study and run the scripts of the planned jobs in this process, as rules call them.
+    """Write the study into the working directory, and do what the rules do there."""
+    study.write()
+    return carry_out(study.config(), *targets)
+
+
+def carry_out(config: Mapping[str, Any], *targets: str) -> Outcome:
+    """Run the scripts of the planned jobs in this process, as the rules call them.
 
     Raises
     ------
     Refused
         Bad input, in words.
     """
-    study.write()
     try:
-        todo = list(plan(Path(), targets or ["wgr"], study.config()).jobs)
+        todo = list(plan(Path(), targets or ["wgr"], config).jobs)
     except SystemExit as ended:
         raise Refused(str(ended)) from None
     logs = []
@@ -251,10 +256,12 @@ def write_vcf(study: Genomes) -> str:
 
 
 def write_parts(study: Genomes) -> list[str]:
-    """Write a .bed for each chromosome, each with people in an order of its own."""
+    """Write a .bed for each chromosome, with people in an order of its own but for the first."""
     names = []
     for number, (chromosome, own) in enumerate(study.variants.groupby("chr", sort=False)):
-        order = np.random.default_rng(number).permutation(len(study.people))
+        order = np.arange(len(study.people))
+        if number:
+            order = np.random.default_rng(number).permutation(order)
         names.append(f"chr{chromosome}")
         counts = study.counts[own.index][:, order]
         write_bed(Path(names[-1]), [counts], study.people.iloc[order], own)

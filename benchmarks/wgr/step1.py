@@ -10,23 +10,19 @@ each side in a process of its own, which reads a .bed and ends with the LOCO pre
 from __future__ import annotations
 
 import json
-import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[variable] = "1"
-
-HERE = Path(__file__).resolve()
-sys.path.insert(0, str(HERE.parents[2] / "scripts"))
-
-import resource
-
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+
 from cohort_data import CHROMOSOMES, COVARIATES, PEOPLE, TRAITS, VARIANTS, write_cohort
 
 from tessera.genotypes import GenotypeReader, find_fileset
@@ -35,6 +31,7 @@ from tessera.wgr.gram import Block
 from tessera.wgr.level0 import level0
 from tessera.wgr.level1 import Features, contributions, fit_quantitative, loco
 
+HERE = Path(__file__).resolve()
 BLOCK = 1000
 H2 = [0.01, 0.25, 0.5, 0.75, 0.99]
 
@@ -167,6 +164,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    threadpool_limits(1)
     if len(sys.argv) > 1:
         print(json.dumps(run(Path(sys.argv[1]), sys.argv[2], sys.argv[3:])))
     else:

@@ -10,7 +10,6 @@ effects are compared with PLINK2's. Writes ``step2.md`` beside this file.
 from __future__ import annotations
 
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -18,14 +17,12 @@ import tempfile
 import time
 from pathlib import Path
 
-for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[variable] = "1"
-
-HERE = Path(__file__).resolve()
-sys.path.insert(0, str(HERE.parents[2] / "scripts"))
-
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+
 from cohort_data import COVARIATES, PEOPLE, TRAITS, write_cohort
 
 from tessera.genotypes import GenotypeReader, find_fileset
@@ -33,6 +30,7 @@ from tessera.wgr.assoc import Field, Rules
 from tessera.wgr.step2 import associate, panel_edges
 from tessera.wgr.study import Study
 
+HERE = Path(__file__).resolve()
 VARIANTS = 20_000
 RULES = Rules("v4", "score", 0.05, 5, 0, 0, 1, 0)
 
@@ -120,6 +118,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    threadpool_limits(1)
     if len(sys.argv) > 1:
         ours(Path(sys.argv[1]))
     else:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ridges import adjusted as plainly_adjusted
 from ridges import contiguous, filled, genotypes, make_cohort, others
-from tessera.wgr.gram import PANEL, Block, adjusted, products
+from tessera.wgr.gram import PANEL, Block, RawGrams, adjusted, products
 
 
 def block_of(g):
@@ -21,7 +21,20 @@ def all_products(g, people, traits=None):
     """Products of each fold."""
     block = block_of(g)
     traits = np.zeros((g.shape[1], PANEL)) if traits is None else traits
-    return [products(block, block.means(), people, traits, *edge) for edge in people.edges]
+    return [products(block, block.means(), people, traits, edge) for edge in people.edges]
+
+
+def all_adjusted(g, people, traits, df):
+    block = block_of(g)
+    return adjusted(block, all_products(g, people, traits), block.means(), df)
+
+
+def lacking(block):
+    """(B, n): whether a genotype is missing."""
+    out = np.zeros(block.counts.shape, bool)
+    for person, (a, b) in enumerate(itertools.pairwise(block.first)):
+        out[block.missing[a:b], person] = True
+    return out
 
 
 def padded(columns, places, width):
@@ -60,6 +73,19 @@ def test_whole_beyond_what_single_precision_can_count():
     np.testing.assert_array_equal(part.gram, expected)
 
 
+@how(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([0.0, 0.01, 0.2, 0.9]), st.integers(2, 6))
+def test_sums_of_some_people_are_those_of_all_less_the_others(seed, lost, folds):
+    """By either route the same whole numbers, so that a trait's bytes have one answer."""
+    rng = np.random.default_rng(seed)
+    g = genotypes(rng, 7, 500, 0.02)
+    block, raw = block_of(g), RawGrams(block_of(g))
+    rows = np.flatnonzero(rng.random(500) >= lost)
+    for k, (a, b) in enumerate(contiguous(len(rows), folds)):
+        own = block.counts[:, rows[a:b]].astype(np.int64)
+        np.testing.assert_array_equal(raw.of(rows[a:b], k, folds), own @ own.T)
+
+
 @how(max_examples=40, deadline=None)
 @given(
     st.integers(0, 10**6),
@@ -78,7 +104,8 @@ def test_products_of_filled_genotypes(seed, n_variants, n, missing, whole):
     full = filled(g)
     for part, (a, b) in zip(all_products(g, people, y), people.edges, strict=True):
         x, q = full[:, a:b], people.basis[a:b]
-        np.testing.assert_allclose(part.gram, x @ x.T, rtol=1e-13, atol=1e-11)
+        raw = np.nan_to_num(g[:, a:b].astype(np.float64)) if whole else x
+        np.testing.assert_allclose(part.gram, raw @ raw.T, rtol=1e-13, atol=1e-11)
         np.testing.assert_allclose(part.with_basis, x @ q, atol=1e-12)
         np.testing.assert_allclose(part.with_traits, x @ y[a:b], atol=1e-11)
         np.testing.assert_allclose(part.basis, q.T @ q, atol=1e-13)
@@ -91,7 +118,7 @@ def test_block_of_some_people_is_that_of_their_genotypes():
     rows = np.sort(rng.permutation(301)[:200])
     some, alone = block_of(g).of_people(rows), block_of(g[:, rows])
     np.testing.assert_array_equal(some.counts, alone.counts)
-    np.testing.assert_array_equal(some.holes.toarray(), alone.holes.toarray())
+    np.testing.assert_array_equal(lacking(some), lacking(alone))
     np.testing.assert_array_equal(some.means(), alone.means())
     np.testing.assert_allclose(alone.means(), np.nanmean(g[:, rows].astype(float), axis=1))
     np.testing.assert_allclose(some.tile(37, 155, some.means()), filled(g[:, rows])[:, 37:155])
@@ -104,7 +131,7 @@ def test_dosages_are_put_to_zero_in_place_where_missing():
     block = Block.of(g)
     assert block.counts is g
     np.testing.assert_array_equal(g, [[0, 1, 0, 2], [1, 1, 0, 0]])
-    np.testing.assert_array_equal(block.holes.toarray(), [[0, 0, 1, 0], [0, 0, 0, 0]])
+    np.testing.assert_array_equal(lacking(block), [[0, 0, 1, 0], [0, 0, 0, 0]])
     np.testing.assert_array_equal(block.means(), [1, 0.5])
     np.testing.assert_array_equal(block.tile(1, 4, np.array([7.0, 8.0])), [[1, 7, 2], [1, 0, 0]])
 
@@ -151,7 +178,7 @@ def test_adjusted_are_products_of_adjusted_genotypes(
     people = make_cohort(rng, n, 3, folds)
     df = people.df(convention)
     x = plainly_adjusted(g, people.basis, df)
-    grams, with_traits, loads, scales = adjusted(all_products(g, people, y), df)
+    grams, with_traits, loads, scales = all_adjusted(g, people, y, df)
     for gram, right, (a, b) in zip(grams, with_traits, contiguous(n, folds), strict=True):
         np.testing.assert_allclose(gram, x[:, a:b] @ x[:, a:b].T, atol=1e-12 * n)
         np.testing.assert_allclose(right, x[:, a:b] @ y[a:b], atol=1e-12 * n)
@@ -169,7 +196,7 @@ def test_variants_that_do_not_vary_beyond_covariates_count_nothing():
     basis = np.linalg.qr(np.column_stack([np.ones(400), g[4], rng.normal(size=400)]))[0]
     people = type(people)(people.rows, basis, 5, (0,))
     y = rng.normal(size=(400, PANEL))
-    grams, with_traits, _, scales = adjusted(all_products(g, people, y), people.df("v4"))
+    grams, with_traits, _, scales = all_adjusted(g, people, y, people.df("v4"))
     assert (scales == 0).tolist() == [False, True, False, True, True, False]
     for gram, right in zip(grams, with_traits, strict=True):
         assert not gram[scales == 0].any()
@@ -185,7 +212,7 @@ def test_a_rare_variant_of_many_people_does_vary():
     g[0, 777] = 1
     g[1] = 2 - g[0]
     people = make_cohort(rng, 100_000, 5)
-    _, _, _, scales = adjusted(all_products(g, people), people.df("v4"))
+    _, _, _, scales = all_adjusted(g, people, None, people.df("v4"))
     one = plainly_adjusted(g, people.basis, people.df("v4"))
     expected = np.linalg.norm(one[0]) / np.linalg.norm(filled(g)[0] - filled(g)[0].mean())
     np.testing.assert_allclose(scales, expected, rtol=1e-3)
@@ -203,7 +230,7 @@ def test_bytes_of_a_trait_do_not_depend_on_its_companions(n_variants, missing, n
 
     def of(columns, place):
         traits = padded(columns, np.arange(columns.shape[1]), -(-columns.shape[1] // PANEL) * PANEL)
-        _, with_traits, *_ = adjusted(all_products(g, people, traits), people.df("v4"))
+        _, with_traits, *_ = all_adjusted(g, people, traits, people.df("v4"))
         raw = [part.with_traits[:, place].tobytes() for part in all_products(g, people, traits)]
         return raw, [part[:, place].tobytes() for part in with_traits]
 

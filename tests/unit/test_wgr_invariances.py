@@ -14,19 +14,8 @@ from ridges import Trial, genotypes
 from tessera.genotypes import write_bed
 from tessera.wgr.assoc import ROWS, Code, Field
 
-SHAPED = "a product with the covariates of as many rows as there are variants in the last panel"
 
-
-@pytest.mark.parametrize(
-    "test",
-    [
-        "qt",
-        *(
-            pytest.param(test, marks=pytest.mark.xfail(strict=True, reason=SHAPED))
-            for test in ("score", "firth", "spa")
-        ),
-    ],
-)
+@pytest.mark.parametrize("test", ["qt", "score", "firth", "spa"])
 @how(max_examples=12, deadline=None)
 @example(cuts=[5, 140])
 @given(cuts=st.lists(st.integers(1, 2 * ROWS + 20), max_size=5, unique=True))
@@ -39,9 +28,7 @@ def test_any_split_of_the_variants_gives_the_same_bytes(test, cuts):
     assert np.concatenate(parts, axis=2).tobytes() == whole.tobytes()
 
 
-@pytest.mark.parametrize(
-    "binary", [False, pytest.param(True, marks=pytest.mark.xfail(strict=True, reason=SHAPED))]
-)
+@pytest.mark.parametrize("binary", [False, True])
 def test_bytes_of_a_variant_do_not_depend_on_its_neighbours(binary):
     known = Trial(seed=8, n=203, n_variants=200, covariates=40)
     tester = known.tester(binary)
@@ -157,10 +144,8 @@ def test_traits_together_or_alone(folder, whole, tmp_path):
 
 
 @pytest.mark.parametrize("step", [1, 4, 11])
-def test_however_the_variants_are_cut_into_jobs(folder, whole, step, tmp_path, request):
+def test_however_the_variants_are_cut_into_jobs(folder, whole, step, tmp_path):
     kind, expected = whole
-    if kind == "bt" and step == 1:
-        request.applymarker(pytest.mark.xfail(strict=True, reason=SHAPED))
     found = go(folder, tmp_path / "run", kind, step=step)
     for trait in expected.curves:
         assert found.bytes_of(trait) == expected.bytes_of(trait)

@@ -110,7 +110,7 @@ def test_page_tells_all_and_escapes_names() -> None:
         "40 burden tests, of which the strongest 20 are listed",
         "p below 0.00125 among them",
         "GENE3.M1.0.01",
-        ">M1.0.01<",
+        ">M1.0.01, max<",
         "25.00",
         "Good to know",
         "constant, so left out",

@@ -293,9 +293,9 @@ class Tester:
         for people, tile in self._tiles(dosages, means):
             products += tile @ weighted[people]
             squares += _weighted_squares(tile, null.w[people])
-        loads, score = products[:many, :-1], products[:many, -1]
+        loads, score = products[:, :-1], products[:many, -1]
         turned = loads @ null.projector
-        left = squares[:many] - np.einsum("ij,ij->i", turned, loads)
+        left = (squares - np.einsum("ij,ij->i", turned, loads))[:many]
         flat = left <= 1e-8 * squares[:many]
         left[flat] = np.nan
         _tell(out, score / left, 1 / np.sqrt(left))
@@ -327,9 +327,8 @@ class Tester:
             if rules.convention == "v1":
                 basis = self._cohort.basis
                 by_weight = centred - basis @ (basis.T @ centred)
-            beta, se, chisq, ok = approximate_firth(
-                model.cases, by_weight[None], null.firth_offset
-            )
+            assert null.firth_offset is not None  # the null model was fitted for this test
+            beta, se, chisq, ok = approximate_firth(model.cases, by_weight[None], null.firth_offset)
             if ok[0]:
                 out[Field.BETA], out[Field.SE], out[Field.CHISQ] = beta[0], se[0], chisq[0]
                 out[Field.LOG10P] = log10p_of_chisq(chisq[0])
@@ -342,9 +341,8 @@ class Tester:
                 carriers[None], rules.convention == "v4",
             )  # fmt: skip
             if ok[0]:
-                chisq = chisq_of_log10p(log10p[0])
-                out[Field.CHISQ], out[Field.LOG10P] = chisq, log10p[0]
-                out[Field.BETA] = np.sign(stat) * np.sqrt(chisq) * out[Field.SE]
+                out[Field.CHISQ], out[Field.LOG10P] = chisq_of_log10p(log10p[0]), log10p[0]
+                out[Field.BETA] = np.sign(stat) * np.sqrt(out[Field.CHISQ]) * out[Field.SE]
         out[Field.CODE] = Code.CORRECTED if ok[0] else Code.FAILED
         if not ok[0]:
             out[Field.CHISQ] = out[Field.LOG10P] = np.nan

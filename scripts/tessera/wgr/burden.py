@@ -207,8 +207,8 @@ def plan_sets(
     return Plan(tuple(mask.name for mask in masks), tuple(plans), dropped, notes)
 
 
-def check_burden(section: Mapping[str, Any], variants: pd.DataFrame) -> list[str]:
-    """Read the three files and find the variants of all sets, before anything is computed.
+def plan_burden(section: Mapping[str, Any], variants: pd.DataFrame) -> tuple[Plan, list[str]]:
+    """Read the three files and find the variants of all sets.
 
     Parameters
     ----------
@@ -219,8 +219,8 @@ def check_burden(section: Mapping[str, Any], variants: pd.DataFrame) -> list[str
 
     Returns
     -------
-    list of str
-        What the user should know and need not correct, a sentence each.
+    plan, notes
+        And what the user should know and need not correct, a sentence each.
 
     Raises
     ------
@@ -237,7 +237,7 @@ def check_burden(section: Mapping[str, Any], variants: pd.DataFrame) -> list[str
         what = f"{len(names)} of {len(files.sets)} sets are left out ({shown}): {reason}"
         remedy = _REMEDIES[reason].format(id=ids[0])
         notes.append(str(Problem(section["sets"], "", what, remedy)))
-    return notes
+    return plan, notes
 
 
 def build_masks(

@@ -88,26 +88,14 @@ class RawGrams:
     ----------
     block
         Genotypes of all people, in whole numbers.
-    known
-        ``(K, B, B)``: of K equal folds of all people, where they were kept.
     """
 
-    def __init__(self, block: Block, known: Singles | None = None) -> None:
+    def __init__(self, block: Block) -> None:
         self._block = block
         self._of_all: dict[tuple[int, int], Singles | Floats] = {}
-        if known is not None:
-            for edge, gram in zip(self._edges(len(known)), known, strict=True):
-                self._of_all[edge] = gram
 
     def _edges(self, folds: int) -> list[tuple[int, int]]:
         return Cohort(np.arange(self._block.counts.shape[1]), np.empty((0, 0)), folds, ()).edges
-
-    def of_all(self, folds: int) -> list[Singles | Floats]:
-        """Return ``(B, B)`` of each of K equal folds of all people."""
-        for start, stop in self._edges(folds):
-            if (start, stop) not in self._of_all:
-                self._of_all[start, stop] = _gram(self._block.counts[:, start:stop])
-        return [self._of_all[edge] for edge in self._edges(folds)]
 
     def of(self, rows: Ints, fold: int, folds: int) -> Singles | Floats:
         """Return ``(B, B)`` over some people, who are to be most of a fold of all people.
@@ -125,7 +113,9 @@ class RawGrams:
         more, less = np.setdiff1d(rows, everyone), np.setdiff1d(everyone, rows)
         if 2 * (len(more) + len(less)) > len(rows):
             return _gram(np.take(counts, rows, axis=1))
-        gram = self.of_all(folds)[fold]
+        if (start, stop) not in self._of_all:
+            self._of_all[start, stop] = _gram(counts[:, start:stop])
+        gram = self._of_all[start, stop]
         if len(more):
             gram = gram + _gram(np.take(counts, more, axis=1))
         if len(less):
@@ -248,7 +238,9 @@ def adjusted(
     D (G_k G_k' - P_k B' - B P_k' + B (Q_k' Q_k) B') D with P_k = G_k Q_k.
     """
     loads = sum((part.with_basis for part in parts[1:]), parts[0].with_basis)
-    squares = sum(np.diagonal(part.gram).astype(np.float64) for part in parts)
+    squares = np.zeros(len(means))
+    for part in parts:
+        squares += np.diagonal(part.gram)
     if block.whole:
         squares += np.bincount(block.missing, minlength=len(means)) * np.square(means)
     left = squares - np.einsum("ij,ij->i", loads, loads)
@@ -268,9 +260,7 @@ def adjusted(
         gram = np.hstack([half, loads]) @ np.hstack([loads, half]).T
         _adjust(gram, part.gram, crossed, means, scales)
         grams.append(gram)
-        with_traits.append(
-            scales[:, None] * (part.with_traits - _panels(loads, part.basis_traits))
-        )
+        with_traits.append(scales[:, None] * (part.with_traits - _panels(loads, part.basis_traits)))
     return grams, with_traits, loads, scales
 
 

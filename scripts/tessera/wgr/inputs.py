@@ -82,7 +82,7 @@ def read_inputs(section: Mapping[str, Any], converted: str) -> dict[str, Any]:
     found["covariates"] = len(column_names(section["covariates"])) if section["covariates"] else 0
     found["sets"] = count_sets(burden["sets"]) if burden else {}
     if problems:
-        raise InputError(problems)
+        raise InputError(list(dict.fromkeys(problems)))
     return found
 
 

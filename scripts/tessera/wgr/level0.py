@@ -104,7 +104,7 @@ def _folds(
         out = np.empty((len(lambdas), PANEL, len(traits)))
         for edge, solution in zip(cohort.edges, solutions, strict=True):
             # One product for the shrinkages of a panel of traits.
-            panel = np.hstack(solution[:, :, p : p + PANEL])
+            panel = np.hstack(list(solution[:, :, p : p + PANEL]))
             shift = loads.T @ panel
             for a, b in block.tiles(*edge):
                 values = block.tile(a, b, means).T @ panel - cohort.basis[a:b] @ shift
@@ -152,7 +152,7 @@ def _factor(gram: Floats, penalty: float, condition: float) -> Factor:
     single = _ROUNDING * condition < _CRUDE
     # The transpose of a symmetric matrix by rows is one by columns, as LAPACK has them.
     matrix = gram.astype(np.float32 if single else np.float64).T
-    matrix.ravel(order="K")[:: len(gram) + 1] += penalty
+    matrix.T.ravel()[:: len(gram) + 1] += penalty  # type: ignore[misc]
     factorise = lapack.spotrf if single else lapack.dpotrf
     factor, info = factorise(matrix, lower=1, overwrite_a=1, clean=0)
     if info:
@@ -160,18 +160,16 @@ def _factor(gram: Floats, penalty: float, condition: float) -> Factor:
     return factor, single
 
 
-def _refined(
-    gram: Floats, wanted: Floats, lambdas: Floats, factors: Sequence[Factor]
-) -> Floats:
+def _refined(gram: Floats, wanted: Floats, lambdas: Floats, factors: Sequence[Factor]) -> Floats:
     """Return ``(L, B, PANEL)`` solutions for one panel of right-hand sides."""
     x = np.stack([_solved(factor, wanted) for factor in factors]).astype(np.float64)
     before = np.abs(x).max(axis=1)
     going = before > 0  # a column is refined until its next step would be rounding
     # One product for all penalties is the quickest. Later it is one at a time, of a shape that does
     # not depend on what else is refined.
-    together = np.hsplit(gram @ np.hstack(x), len(x))
+    together = np.hsplit(gram @ np.hstack(list(x)), len(x))
     for turn in range(_MOST):
-        for number in np.flatnonzero(going.any(axis=1)):
+        for number in np.flatnonzero(going.any(axis=1)).tolist():
             product = together[number] if turn == 0 else gram @ x[number]
             residual = wanted - product - lambdas[number] * x[number]
             step = _solved(factors[number], residual)

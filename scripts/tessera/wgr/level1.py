@@ -122,9 +122,7 @@ def _fit_one_out(features: Features, trait: Floats, taus: Floats) -> Level1:
             fitted[:, number] = (x @ solution - leverage * trait[people]) / (1 - leverage)
         tally.add(fitted, trait[people])
     best = int(np.argmin(tally.squared_error))
-    return Level1(
-        tally.squared_error, tally.rsq, best, solutions[best][None], inverses[best]
-    )
+    return Level1(tally.squared_error, tally.rsq, best, solutions[best][None], inverses[best])
 
 
 def fit_binary(

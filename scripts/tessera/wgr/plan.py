@@ -24,6 +24,13 @@ SETS = 200
 """Sets of a job that makes burden masks."""
 
 
+def read_study(section: Mapping[str, Any], converted: str) -> dict[str, Any]:
+    """Find the inputs, by what no other pipeline needs to import."""
+    from tessera.wgr.inputs import read_inputs
+
+    return read_inputs(section, converted)
+
+
 class Plan:
     """What the rules ask of the plan; methods taking ``wildcards`` are input functions.
 
@@ -61,7 +68,7 @@ class Plan:
 
         def files(wildcards: object = None) -> list[str]:
             study = self._study()
-            found = []
+            found: list[str] = []
             for each in (each for step in steps for each in study[step]):
                 # What is turned into a fileset comes as a folder.
                 own = study["folders"].get(each.prefix)
@@ -141,9 +148,9 @@ class Plan:
         """Return chromosome and range of a job of step 2."""
         return list(self.chunks[wildcards.chunk])
 
-    def burden_of_chunk(self, wildcards: Any) -> list[str]:
-        """Return the tables of the burden tests, if a job of step 2 makes some."""
-        return self.burden_tables() if "m" in wildcards.chunk else []
+    def burden_of_chunk(self, checked: str) -> Callable[..., list[str]]:
+        """Return an input function: the files of burden tests, if a job of step 2 makes some."""
+        return lambda wildcards: [checked, *self.burden_tables()] if "m" in wildcards.chunk else []
 
     def chunk_files(self, root: str) -> Callable[..., list[str]]:
         """Return an input function: the results of all jobs of step 2."""
@@ -166,7 +173,9 @@ class Plan:
         study = self._study()
         cells = self._people * (len(self.traits()) + study["covariates"] + 20)
         variants = sum(each.n_variants for each in study["step1"])
-        return attempt * math.ceil(_BASE_MB + 100e-6 * cells + 400e-6 * variants + self._read_mb(256))
+        return attempt * math.ceil(
+            _BASE_MB + 100e-6 * cells + 400e-6 * variants + self._read_mb(256)
+        )
 
     def prep_minutes(self, wildcards: object, attempt: int) -> int:
         """Return the wall time of the first steps."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +11,17 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow.parquet as pq
 
-from tessera.errors import InputError
 from tessera.filesets import Fileset
 from tessera.genotypes import GenotypeReader
 from tessera.wgr.assoc import ROWS, Field, Linear, Logistic, Rules, Tester
-from tessera.wgr.burden import COLUMNS, Plan, build_masks, plan_sets
-from tessera.wgr.burden_files import read_burden
+from tessera.wgr.burden import COLUMNS, Plan, build_masks, plan_burden
 from tessera.wgr.cohort import Cohort, scaled_trait
 from tessera.wgr.logistic import NotConverged, fit_null
 from tessera.wgr.study import Study
-from tessera.wgr.variants import chromosome_number, read_at
+from tessera.wgr.variants import read_at
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 Singles = npt.NDArray[np.float32]
 
 Flags = npt.NDArray[np.bool_]
@@ -91,12 +90,39 @@ def variant_panels(
         yield dosages, info, odd[part], np.ones(b - a)
 
 
+def open_variants(
+    reader: GenotypeReader,
+    variants: str | Path,
+    filesets: Sequence[Fileset],
+    chunk: Sequence[int],
+    ref_first: bool,
+    progress: Callable[[Sequence[tuple[int, int]]], Iterable[tuple[int, int]]] = iter,
+) -> tuple[pd.DataFrame, Iterable[Panel]]:
+    """Describe the variants of a job as in the output, and read them.
+
+    Parameters
+    ----------
+    variants
+        Table of the variants of step 2.
+    chunk
+        Chromosome, first and last + 1 variant.
+    """
+    _, start, stop = chunk
+    known = read_variant_rows(variants, start, stop)
+    turned = turned_variants(filesets, start, stop, ref_first)
+    odd = known["multiallelic"].to_numpy(bool)
+    edges = progress(panel_edges(start, stop))
+    return output_rows(known, turned), variant_panels(reader, edges, start, turned, odd)
+
+
 def panel_edges(start: int, stop: int) -> list[tuple[int, int]]:
     """Cut a range of variants into what is held at a time."""
     return [(a, min(a + ROWS, stop)) for a in range(start, stop, ROWS)]
 
 
-def load_predictions(paths: Sequence[str], traits: Sequence[str], chromosome: int) -> dict[str, Floats]:
+def load_predictions(
+    paths: Sequence[str], traits: Sequence[str], chromosome: int
+) -> dict[str, Floats]:
     """Return the predictions of each trait for a chromosome; none of a trait without."""
     rows = {
         trait: np.load(path, mmap_mode="r")[chromosome - 1]
@@ -166,53 +192,68 @@ def associate(
     return out
 
 
-def mask_panels(masks: Singles, summed: Floats) -> Iterable[Panel]:
-    """Go through burden masks, of which it is known of how many variants each is a sum."""
+def mask_panels(masks: Singles, summed: Floats, people: Ints) -> Iterable[Panel]:
+    """Go through burden masks of which some people are tested, and which are sums of variants."""
     for a, b in panel_edges(0, len(masks)):
-        yield masks[a:b], np.ones(b - a), np.zeros(b - a, bool), summed[a:b]
+        yield masks[a:b, people], np.ones(b - a), np.zeros(b - a, bool), summed[a:b]
+
+
+def open_masks(
+    reader: GenotypeReader,
+    study: Study,
+    variants: str | Path,
+    filesets: Sequence[Fileset],
+    chunk: Sequence[int],
+    ref_first: bool,
+    burden: Mapping[str, Any],
+) -> tuple[pd.DataFrame, Iterable[Panel]]:
+    """Describe the burden masks of a job as in the output, and make them.
+
+    Parameters
+    ----------
+    reader
+        Of ``study.base``.
+    variants
+        Table of the variants of step 2.
+    chunk
+        Chromosome, first and last + 1 of its sets.
+    burden
+        The validated section ``wgr.burden``.
+    """
+    plan, _ = plan_burden(burden, pd.read_parquet(variants, columns=["id", "chromosome"]))
+    masks, summed, table = masks_of_sets(plan, burden, chunk, reader, filesets, ref_first)
+    tested = np.flatnonzero(np.isin(study.base[0], study.rows[0]))
+    return table, mask_panels(masks, summed, tested)
 
 
 def masks_of_sets(
+    plan: Plan,
     burden: Mapping[str, Any],
     chunk: Sequence[int],
-    variants: str,
     reader: GenotypeReader,
     filesets: Sequence[Fileset],
     ref_first: bool,
-) -> tuple[tuple[Singles, Floats], pd.DataFrame, list[str]]:
+) -> tuple[Singles, Floats, pd.DataFrame]:
     """Build the masks of some of the sets of a chromosome.
 
     Parameters
     ----------
+    plan
+        Of all sets.
     burden
         The validated section ``wgr.burden``.
     chunk
         Chromosome, first and last + 1 of its sets.
-    variants
-        Table of the variants of step 2.
 
     Returns
     -------
-    masks, table, told
-        ``(M, n)`` float32, and ``(M,)`` of how many variants each is a sum; M rows as from `output_rows`, with TEST; sets and masks that came to
-        nothing, and why.
+    masks, summed, table
+        ``(M, n)`` float32; ``(M,)`` of how many variants each is a sum; M rows as from
+        `output_rows`.
     """
-    files = read_burden(burden)
     chromosome, start, stop = chunk
-    own = [s for s in files.sets if chromosome_number(s.chrom) == chromosome][start:stop]
-    known = pd.read_parquet(variants, columns=["id", "chromosome"])
-    try:
-        plan = plan_sets(
-            own, files.annotations, files.masks, known["id"].tolist(),
-            known["chromosome"].to_numpy(),
-        )  # fmt: skip
-    except InputError as error:  # none of these sets has variants; that all have none was looked at
-        plan = Plan((), (), {}, error.problems)
-    told = [f"{name}: {reason}" for name, reason in plan.dropped.items()]
-    told += [str(note) for note in plan.notes]
-    values = [reader.read(0, 0)]
-    tables = []
-    for each in plan.sets:
+    values, tables = [reader.read(0, 0)], []
+    for each in [own for own in plan.sets if own.chrom == chromosome][start:stop]:
         dosages = read_at(reader, each.rows)
         for row, place in enumerate(each.rows):
             if turned_variants(filesets, int(place), int(place) + 1, ref_first)[0]:
@@ -223,7 +264,6 @@ def masks_of_sets(
             )
             values.append(built.values)
             tables.append(built.table)
-            told += [f"{name}: has no variant" for name in built.empty]
     table = pd.concat(tables or [pd.DataFrame(columns=list(COLUMNS))], ignore_index=True)
     rule = table["rule"].astype(str)
     answer = pd.DataFrame(
@@ -238,4 +278,4 @@ def masks_of_sets(
         }
     )
     summed = np.where(rule == "sum", table["n_variants"], 1).astype(np.float64)
-    return (np.concatenate(values), summed), answer, told
+    return np.concatenate(values), summed, answer

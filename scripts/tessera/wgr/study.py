@@ -41,6 +41,9 @@ class Study:
         Rows of the people in each fileset of step 1, then of step 2.
     facts
         What else the first step found: traits set aside, notes, counts.
+    base
+        As `rows`, with those who have no value of any trait: what all people decide, such as which
+        variants are rare, does not depend on which traits are analysed.
     """
 
     ids: tuple[str, ...]
@@ -50,6 +53,7 @@ class Study:
     covariates: Floats
     rows: tuple[Ints, ...]
     facts: Mapping[str, Any]
+    base: tuple[Ints, ...] = ()
 
     def cohorts(self, folds: int | str) -> list[Cohort]:
         """Return the people that traits have in common."""
@@ -69,6 +73,7 @@ def save_study(
 ) -> None:
     """Write people to an ``.npz`` without pickled objects, and a JSON file beside it."""
     rows: dict[str, Any] = {f"rows{number}": each for number, each in enumerate(people.rows)}
+    rows |= {f"base{number}": each for number, each in enumerate(people.base_rows)}
     with arrays.open("wb") as stream:
         np.savez(stream, values=people.values, covariates=people.covariates, **rows)
     known = {
@@ -91,7 +96,8 @@ def load_study(arrays: str | Path, facts: str | Path) -> Study:
             binary=known.pop("binary"),
             values=held["values"],
             covariates=held["covariates"],
-            rows=tuple(held[f"rows{number}"] for number in range(known.pop("files"))),
+            rows=tuple(held[f"rows{number}"] for number in range(known["files"])),
+            base=tuple(held[f"base{number}"] for number in range(known.pop("files"))),
             facts=known,
         )
 

@@ -21,7 +21,7 @@ HIT = float(-np.log10(GENOME_WIDE))
 LISTED = float(-np.log10(SUGGESTIVE))
 COLUMNS = (
     "CHROM", "GENPOS", "ID", "ALLELE0", "ALLELE1", "A1FREQ", "N", "BETA", "SE", "CHISQ", "LOG10P",
-    "MASK",
+    "MASK", "TEST",
 )  # fmt: skip
 """Columns of the table of results that `summarise` reads."""
 

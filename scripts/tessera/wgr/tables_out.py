@@ -22,6 +22,7 @@ COLUMNS = (
     "LOG10P", "EXTRA",
 )  # fmt: skip
 _DIGITS = "%.9g"  # more than REGENIE's six, so that nothing is lost by reading the text
+_GROUP = 1 << 16  # rows of a row group, however many pieces they come in: the same bytes
 _SCHEMA = pa.schema(
     [
         ("CHROM", pa.int8()), ("GENPOS", pa.int64()), ("ID", pa.string()),
@@ -133,6 +134,7 @@ class Writer:
 
     def __init__(self, parquet: Path, text: Path) -> None:
         self._parquet = pq.ParquetWriter(parquet, _SCHEMA, compression="zstd")
+        self._rest = _SCHEMA.empty_table()
         # Neither name nor time in the header, so that the same results are the same bytes.
         self._raw = text.open("wb")
         self._text = gzip.GzipFile(
@@ -144,19 +146,24 @@ class Writer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._write_rows(len(self._rest))
         self._parquet.close()
         self._text.close()
         self._raw.close()
 
     def write(self, table: pd.DataFrame) -> None:
         """Append rows as from `rows_of`."""
-        if len(table):
-            self._parquet.write_table(
-                pa.Table.from_pandas(table, schema=_SCHEMA, preserve_index=False)
-            )
+        more = pa.Table.from_pandas(table, schema=_SCHEMA, preserve_index=False)
+        self._rest = pa.concat_tables([self._rest, more]).combine_chunks()
+        self._write_rows(len(self._rest) // _GROUP * _GROUP)
         columns = [_texts(table[name]) for name in COLUMNS]
         lines = "".join(" ".join(row) + "\n" for row in zip(*columns, strict=True))
         self._text.write(lines.encode())
+
+    def _write_rows(self, many: int) -> None:
+        if many:
+            self._parquet.write_table(self._rest.slice(0, many), row_group_size=_GROUP)
+            self._rest = self._rest.slice(many).combine_chunks()
 
 
 def _texts(column: pd.Series) -> list[str]:

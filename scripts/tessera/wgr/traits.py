@@ -116,7 +116,7 @@ def judge_traits(traits: Table, rows: Ints, kind: str, covariates: Floats) -> Ju
                 "cases": int((own == 1).sum()) if binary else None,
                 "controls": int((own == 0).sum()) if binary else None,
                 "mean": own.mean() if len(own) else np.nan,
-                "sd": own.std(ddof=1) if len(own) > 1 else np.nan,
+                "sd": own.std(ddof=1) * (np.ptp(own) > 0) if len(own) > 1 else np.nan,
             }
         )
     judged.values = judged.values[:analysed]

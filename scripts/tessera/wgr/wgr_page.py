@@ -241,7 +241,12 @@ def _burden_words(masks: int) -> Notice:
 
 
 def _burden(burden: pd.DataFrame) -> Table:
-    return _results(burden, "Id", "Mask and cutoff", map(shorten, burden["ALLELE1"]))
+    rules = burden["TEST"].str.removeprefix("ADD").str.removeprefix("-").str.lower()
+    cells = [
+        f"{shorten(mask)}, {rule or 'max'}"
+        for mask, rule in zip(burden["ALLELE1"], rules, strict=True)
+    ]
+    return _results(burden, "Id", "Mask, cutoff and rule", cells)
 
 
 def _results(table: pd.DataFrame, noun: str, second: str, cells: Iterable[str]) -> Table:
