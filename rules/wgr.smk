@@ -8,8 +8,7 @@ regression = RegressionPlan(
     wgr, study=deferred(read_cohort, wgr, workflow.pathvars.apply("<work>/wgr/vcf"))
 )
 joining = {
-    key: wgr[key]
-    for key in ("phenotypes", "traits", "trait_type", "covariates", "keep", "remove", "strict")
+    key: wgr[key] for key in ("phenotypes", "traits", "trait_type", "covariates", "keep", "remove")
 }
 fitting = {key: wgr[key] for key in ("convention", "folds", "h2_grid")}
 screening = {key: wgr[key] for key in ("maf", "hwe", "max_missing")}
@@ -77,7 +76,7 @@ rule wgr_check:
         mem_mb=regression.prep_mb,
         runtime=lambda wildcards, attempt: 15 * attempt,
     params:
-        section=joining,
+        section=joining | {"strict": wgr["strict"]},
         filesets=regression.filesets("step1"),
         step2=regression.filesets("step2"),
         code=code("wgr/wgr_check"),
@@ -116,7 +115,7 @@ rule wgr_prep:
         mem_mb=regression.prep_mb,
         runtime=regression.prep_minutes,
     params:
-        section=joining,
+        section=joining | {"strict": False},
         screening=screening,
         block_size=wgr["block_size"],
         filesets=regression.filesets("step1"),

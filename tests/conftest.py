@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from threadpoolctl import threadpool_limits
 
 from tools import House, copy_house, snakemake
 
@@ -31,6 +33,13 @@ def reference_data(request: pytest.FixtureRequest) -> Path:
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Compile kernels once for all runs of the session, not once per folder."""
     os.environ.setdefault("NUMBA_CACHE_DIR", str(tmp_path_factory.mktemp("numba")))
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """BLAS as in a job: on small matrices several threads wait for one another."""
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture

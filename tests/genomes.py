@@ -160,6 +160,7 @@ def carry_out(config: Mapping[str, Any], *targets: str) -> Outcome:
     Refused
         Bad input, in words.
     """
+    shutil.rmtree("results", ignore_errors=True)
     try:
         todo = list(plan(Path(), targets or ["wgr"], config).jobs)
     except SystemExit as ended:

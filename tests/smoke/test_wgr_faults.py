@@ -17,13 +17,13 @@ TRAITS = ("height", "weight")
 MOMENTS = (
     "results/wgr/level0/c02b00001.npy",
     "results/wgr/loco/height.loco",
-    "results/work/wgr/assoc/c01k00002",
+    "results/work/wgr/assoc/c02k00001",
 )
 
 
 def small() -> Genomes:
-    """Three chromosomes of 12 variants, some genotypes and values missing, three genes."""
-    study = Genomes(n=150, per=12)
+    """Two chromosomes of 12 variants, some genotypes and values missing, two genes."""
+    study = Genomes(n=150, per=12, chromosomes=2)
     rng = np.random.default_rng(5)
     study.counts[rng.random(study.counts.shape) < 0.03] = -1
     study.traits["weight"][::7] = np.nan
@@ -60,10 +60,10 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def test_killed_and_resumed_in_other_pieces_on_one_core(undisturbed: Path, tmp_path: Path) -> None:
-    """Three kill -9, chunks of 5 variants: the same bytes of everything."""
+    """Three kill -9, chunks of 7 variants: the same bytes of everything."""
     house = copy_house(tmp_path / "house")
     study = put(house)
-    arguments = ["wgr", "--cores", "1", *said(study, chunk_size=5)]
+    arguments = ["wgr", "--cores", "1", *said(study, chunk_size=7)]
     kill_and_resume(house, arguments, map(exists, MOMENTS))
     assert digests(house) == digests(undisturbed)
 
@@ -76,7 +76,7 @@ def test_what_was_finished_is_not_repeated(undisturbed: Path, tmp_path: Path) ->
     (folder / "results/work/wgr/loco/weight.npy").unlink()
     config = {"wgr": small().config()["wgr"]}
     counts = plan(folder, ["results/wgr/loco/weight.loco"], config).counts
-    assert counts == {"wgr_level0": 3, "wgr_level1": 1, "wgr_loco": 1}
+    assert counts == {"wgr_level0": 2, "wgr_level1": 1, "wgr_loco": 1}
 
 
 # In process: the same rules, without what Snakemake itself costs.
@@ -90,12 +90,20 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Genomes:
     return study
 
 
-def assert_same(outcome: Outcome, undisturbed: Path, *traits: str) -> None:
-    expected = Outcome(undisturbed / "results/wgr", [])
+def assert_same(outcome: Outcome, before: Path, *traits: str) -> None:
+    """Compare all files of traits with those in another folder."""
+    expected = Outcome(before / "results/wgr", [])
     for trait in traits or TRAITS:
         found, wanted = outcome.bytes_of(trait), expected.bytes_of(trait)
         for name in wanted:
-            assert found[name] == wanted[name], name.format(trait)
+            same = without_gaps if name.endswith(".loco") else bytes
+            assert same(found[name]) == same(wanted[name]), name.format(trait)
+
+
+def without_gaps(loco: bytes) -> list[list[bytes]]:
+    """Leave out who has no value: whether they have a column depends on the other traits."""
+    rows = [line.split(b" ") for line in loco.splitlines()]
+    return [list(column) for column in zip(*rows, strict=True) if b"NA" not in column]
 
 
 @pytest.mark.parametrize("size", [1, 7])
@@ -141,12 +149,12 @@ def test_binary_traits_in_pieces_alone_and_in_other_files(
     gap = np.where(np.arange(150) % 9 == 0, np.nan, study.sick)
     study.binary(noise=(noise > 0.5).astype(int), gappy=gap)
     study.section |= {"test": test, "firth_p": 0.3}
-    whole = go(study)
-    before = {trait: whole.bytes_of(trait) for trait in ("sick", "gappy")}
+    go(study)
+    shutil.move("results", tmp_path / "before/results")
     study.section |= {"chunk_size": 5, "genotypes": write_parts(study)}
-    for trait, expected in before.items():
+    for trait in ("sick", "gappy"):
         study.section["traits"] = [trait]
-        assert carry_out(study.config()).bytes_of(trait) == expected
+        assert_same(carry_out(study.config()), tmp_path / "before", trait)
 
 
 # What changes repeat.
@@ -164,8 +172,8 @@ def put_burden() -> dict[str, Any]:
 
 
 REPORT = {"wgr": 1, "wgr_report": 1}
-STEP2 = {**REPORT, "wgr_assoc": 6, "wgr_merge": 2, "wgr_plots": 2}
-STEP1 = {**STEP2, "wgr_level0": 3, "wgr_level1": 2, "wgr_loco": 2}
+STEP2 = {**REPORT, "wgr_assoc": 4, "wgr_merge": 2, "wgr_plots": 2}
+STEP1 = {**STEP2, "wgr_level0": 2, "wgr_level1": 2, "wgr_loco": 2}
 HEAVY = {"wgr_level0", "wgr_level1", "wgr_loco"}
 
 
@@ -177,10 +185,10 @@ HEAVY = {"wgr_level0", "wgr_level1", "wgr_loco"}
         ({"test": "firth"}, STEP2),
         ({"firth_p": 0.01}, STEP2),
         ({"ref_first": True}, STEP2),
-        ({"chunk_size": 6}, STEP2 | {"wgr_assoc": 9}),
+        ({"chunk_size": 6}, STEP2 | {"wgr_assoc": 6}),
         ({"h2_grid": [0.1, 0.5]}, STEP1),
-        ({"block_size": 6}, STEP1 | {"wgr_level0": 6, "wgr_prep": 1}),
-        ({"covariates": None}, STEP1 | {"wgr_check": 1, "wgr_prep": 1}),
+        ({"block_size": 6}, STEP1 | {"wgr_level0": 4, "wgr_prep": 1, "wgr_sets": 1}),
+        ({"covariates": None}, STEP1 | {"wgr_check": 1, "wgr_prep": 1, "wgr_sets": 1}),
     ],
     ids=lambda value: "-".join(value),
 )
@@ -190,12 +198,10 @@ def test_settings_rerun_what_they_touch_and_nothing_else(
     assert counts(undisturbed, **section) == expected
 
 
-@pytest.mark.xfail(reason="wgr_prep has `strict` among its params, and all else follows it")
 def test_strict_repeats_nothing_heavy(undisturbed: Path) -> None:
     assert not HEAVY & set(counts(undisturbed, strict=True))
 
 
-@pytest.mark.xfail(reason="wgr_check reads the burden tables, and all else follows it")
 def test_other_burden_tables_repeat_no_regression(undisturbed: Path) -> None:
     burden = put_burden()
     assert not HEAVY & set(counts(undisturbed, burden=burden | {"tests": ["max"]}))
@@ -207,7 +213,7 @@ def test_changed_files_rerun_what_reads_them(undisturbed: Path, tmp_path: Path) 
     assert counts(folder) == {}
     text = (folder / "traits.tsv").read_text()
     (folder / "traits.tsv").write_text(text.replace("P003\t", "P003\t1"))
-    assert set(counts(folder)) == {"wgr_check", "wgr_prep", *STEP1}
+    assert set(counts(folder)) == {"wgr_check", "wgr_prep", "wgr_sets", *STEP1}
 
 
 def test_a_changed_step_2_leaves_the_regression_alone(

@@ -18,6 +18,8 @@ from tessera.wgr.assoc import (
 from tessera.wgr.firth import approximate_firth
 from tessera.wgr.spa import saddlepoint
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 FOUR = [Field.BETA, Field.SE, Field.CHISQ, Field.LOG10P]
 
 

@@ -12,6 +12,8 @@ from ridges import adjusted as plainly_adjusted
 from ridges import contiguous, filled, genotypes, make_cohort, others
 from tessera.wgr.gram import PANEL, Block, RawGrams, adjusted, products
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def block_of(g):
     return Block.of(g.copy())
@@ -223,7 +225,7 @@ def test_a_rare_variant_of_many_people_does_vary():
 @pytest.mark.parametrize("n_covariates", [0, 4])
 def test_bytes_of_a_trait_do_not_depend_on_its_companions(n_variants, missing, n_covariates):
     rng = np.random.default_rng(n_variants)
-    n = 2500
+    n = 2501
     g = genotypes(rng, n_variants, n, missing)
     people = make_cohort(rng, n, n_covariates)
     y, more = rng.normal(size=n), 1e3 * rng.normal(size=(n, 40))

@@ -14,6 +14,8 @@ from ridges import Trial, genotypes
 from tessera.genotypes import write_bed
 from tessera.wgr.assoc import ROWS, Code, Field
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.mark.parametrize("test", ["qt", "score", "firth", "spa"])
 @how(max_examples=12, deadline=None)

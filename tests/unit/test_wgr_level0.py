@@ -12,6 +12,8 @@ from tessera.wgr.cohort import Cohort
 from tessera.wgr.gram import PANEL, Block, RawGrams
 from tessera.wgr.level0 import level0, ridge
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CONVENTIONS = ("v1", "v4")
 
 
@@ -139,11 +141,14 @@ def test_two_variants_that_are_the_same_share_their_effect(folds):
 @pytest.mark.parametrize("folds", [5, 0])
 @pytest.mark.parametrize("n_variants", [1, 3, 20, 100])
 @pytest.mark.parametrize("total", [30, 10**6])
-def test_bytes_of_a_trait_do_not_depend_on_its_companions(folds, n_variants, total):
+def test_bytes_of_a_trait_do_not_depend_on_its_companions(folds, n_variants, total, request):
     """Neither on which they are, nor on how many, nor on its place; with either kind of factor."""
+    if folds == 0 and n_variants == 100:
+        reason = "traits are rows of a product, whose last bit depends on the row"
+        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
     rng = np.random.default_rng(n_variants)
-    g = genotypes(rng, n_variants, 331, 0.02)
-    people = make_cohort(rng, 331, 3, folds)
+    g = genotypes(rng, n_variants, 1009, 0.02)
+    people = make_cohort(rng, 1009, 3, folds)
     traits = traits_of(rng, g, people, "v4", 40)
     traits[:, 39] *= 1e-6
     traits[:, 38] = 0
@@ -157,6 +162,7 @@ def test_bytes_of_a_trait_do_not_depend_on_its_companions(folds, n_variants, tot
     assert of(4, 39, 2, 38, place=2) == alone
     assert of(38, 37, 36, 35, place=4) == alone
     assert of(*range(1, 17)) == alone
+    assert of(*range(1, 16), place=15) == alone
     assert of(*range(16, 0, -1), place=16) == alone
     assert of(*range(20, 36), place=5) == alone
     assert of(*range(1, 40), place=30) == alone
@@ -187,13 +193,8 @@ def gram_of(kind, rng, size):
     return x @ x.T
 
 
-OVERWRITTEN = "LAPACK writes into right-hand sides of one row, contiguous both by row and by column"
-
-
 @pytest.mark.parametrize("kind", ["plain", "spread", "linked", "twins"])
-@pytest.mark.parametrize(
-    "size", [pytest.param(1, marks=pytest.mark.xfail(strict=True, reason=OVERWRITTEN)), 3, 70]
-)
+@pytest.mark.parametrize("size", [1, 3, 70])
 def test_ridge_is_as_precise_as_double_precision(kind, size):
     """From well-conditioned to where a factor in single precision would be of no use."""
     rng = np.random.default_rng(size)

@@ -8,6 +8,8 @@ import ridges
 from ridges import H2, contiguous, logistic_null, logistic_weights, ridge_weights, shrinkage
 from tessera.wgr.level1 import Features, contributions, fit_binary, fit_quantitative, loco
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CLIP = 1e-5  # of REGENIE's probabilities
 
 

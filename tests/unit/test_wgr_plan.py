@@ -172,7 +172,6 @@ def test_memory_is_at_least_what_is_held():
     assert plan.assoc_mb(chunk, 1) > 8e-6 * 500_000 * 50 * 2 + 4e-6 * 128 * 500_000
 
 
-@pytest.mark.xfail(strict=True, reason="automatic chunks are bounded by time, not by results held")
 def test_a_job_of_few_people_does_not_hold_millions_of_results():
     """Nine million variants of 500 people against 100 traits: a job holds all of its tests."""
     plan, _ = plan_of([(str(c), 400_000) for c in range(1, 23)], people=500, traits=100)

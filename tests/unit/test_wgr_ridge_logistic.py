@@ -12,6 +12,8 @@ from tessera.wgr.level1 import Features
 from tessera.wgr.logistic import NotConverged
 from tessera.wgr.ridge_logistic import fit_ridge_logistic, probabilities
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def trial(seed, n=200, many=8, intercept=-0.5):
     rng = np.random.default_rng(seed)

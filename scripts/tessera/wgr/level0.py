@@ -188,7 +188,8 @@ def _solved(factor: Factor, right: Floats) -> Floats:
     matrix, single = factor
     solve = lapack.spotrs if single else lapack.dpotrs
     kind = np.float32 if single else np.float64
-    answer: Floats = solve(matrix, np.asfortranarray(right, kind), lower=1, overwrite_b=1)[0]
+    # A copy in any case, because it is written into.
+    answer: Floats = solve(matrix, np.array(right, kind, order="F"), lower=1, overwrite_b=1)[0]
     return answer
 
 

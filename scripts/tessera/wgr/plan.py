@@ -20,6 +20,7 @@ _SYRK, _CHOLESKY, _DGEMM = 6e10, 3e10, 1.5e10
 _READ = 3e8  # genotypes read per second
 _CHUNK_SECONDS = 120
 _MOST_CHUNKS = 4000
+_MOST_RESULTS = 3_000_000  # tests of a job of step 2, of 64 bytes each, which it holds at a time
 SETS = 200
 """Sets of a job that makes burden masks."""
 
@@ -129,7 +130,8 @@ class Plan:
             per_variant = self._people * (self._columns / _DGEMM + 1 / _READ)
             total = sum(b - a for spans in study["spans2"].values() for a, b in spans)
             jobs = min(max(1, total * per_variant / _CHUNK_SECONDS), _MOST_CHUNKS)
-            size = max(2000, math.ceil(total / jobs))
+            held = _MOST_RESULTS // max(1, len(self.traits()))
+            size = max(2000, min(math.ceil(total / jobs), held))
         named: dict[str, tuple[int, int, int]] = {}
         for chromosome, spans in study["spans2"].items():
             pieces = [
