@@ -193,7 +193,7 @@ STEP2 = {"assoc", "report"}
         ({"convention": "v1"}, {"level0", "level1", "loco", "assoc", "report"}),
         ({"maf": 0.1}, {"prep", "assoc", "report"}),
     ],
-    ids=lambda value: "-".join(value),
+    ids=lambda value: "-".join(sorted(value)),
 )
 def test_settings_touch_their_own_steps_and_no_others(
     study: Genomes, section: dict, rules: set[str]

@@ -227,9 +227,9 @@ def test_masks_of_sets_count_the_tested_allele(tmp_path, ref_first):
     counts = (2 - g) if ref_first else g
     table = snps(4).assign(chr=["3", "3", "3", "5"])
     write_bed(tmp_path / "g", [counts], people(30), table)
-    (tmp_path / "a").write_text("rs0 S1 lof\nrs1 S1 lof\nrs2 S1 mis\nrs3 S2 lof\nrs9 S0 lof\n")
+    (tmp_path / "a").write_text("rs0 S1 lof\nrs1 S1 lof\nrs2 S1 missense\nrs3 S2 lof\nrs9 S0 lof\n")
     (tmp_path / "s").write_text("S1 3 100 rs0,rs1,rs2\nS2 5 200 rs3\nS0 3 50 rs9\n")
-    (tmp_path / "m").write_text("M lof\nall lof,mis\n")
+    (tmp_path / "m").write_text("M lof\nall lof,missense\n")
     burden = {
         **{key: str(tmp_path / key[0]) for key in ("annotations", "sets", "masks")},
         "tests": ["max", "sum"],

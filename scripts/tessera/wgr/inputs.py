@@ -37,7 +37,7 @@ def read_inputs(section: Mapping[str, Any], converted: str) -> dict[str, Any]:
     Raises
     ------
     InputError
-        Keys are missing or files are, genotype files do not fit one another, a trait is no column.
+        Keys are missing or files are, genotype files do not fit one another.
     """
     problems = [
         Problem("config", f"wgr.{key}", "nothing is named", "name the input")

@@ -215,6 +215,7 @@ def _one_out(
             for number, penalty in enumerate(lambdas):
                 weighted = people / (values + penalty)[:, None]
                 leverage = np.einsum("ij,ij->j", weighted, people)
-                fitted = turned.T @ weighted - leverage * traits[a:b, panel].T
+                # Traits as columns: their bytes then do not depend on their place in the panel.
+                fitted = (weighted.T @ turned).T - leverage * traits[a:b, panel].T
                 out[number, :, a:b] = fitted / (1 - leverage)
         yield out
