@@ -320,6 +320,7 @@ rule wgr_report:
     input:
         facts="<work>/wgr/study.json",
         quarantine="<results>/wgr/quarantine.tsv",
+        sets=lambda wildcards: "<work>/wgr/sets.json" if wgr["burden"] else [],
         curves=lambda wildcards: expand(
             "<results>/wgr/level1/{trait}.json", trait=regression.traits()
         ),

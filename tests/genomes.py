@@ -168,7 +168,8 @@ def carry_out(config: Mapping[str, Any], *targets: str) -> Outcome:
     logs = []
     while todo:
         awaited = {str(file) for job in todo for file in job.output}
-        for job in [job for job in todo if awaited.isdisjoint(map(str, job.input))]:
+        ready = [job for job in todo if awaited.isdisjoint(map(str, job.input))]
+        for job in sorted(ready, key=lambda job: -job.priority):
             todo.remove(job)
             if job.rule.script:
                 logs.append((job.rule.name, perform(job)))

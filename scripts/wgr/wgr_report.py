@@ -22,6 +22,7 @@ with Job(snakemake) as job:
         job.input.tallies,
         job.input.summaries,
         job.input.figures,
+        job.input.sets,
     )
     with atomic(job.output.traits) as place:
         results.table.to_csv(place, sep="\t", index=False, na_rep="NA", float_format="%.6g")

@@ -253,7 +253,7 @@ def test_a_changed_function_changes_the_rules_that_use_it(
         ({"folds": 1}, ["wgr.folds"]),
         ({"folds": "loovc"}, ["wgr.folds"]),
         ({"h2_grid": [0, 1]}, ["wgr.h2_grid"]),
-        ({"test": "fith"}, ["wgr.test", "did you mean firth"]),
+        ({"test": "firthh"}, ["wgr.test", "did you mean firth"]),
         ({"pheno": "x"}, ["wgr.pheno"]),
     ],
 )

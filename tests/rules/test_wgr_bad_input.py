@@ -337,7 +337,6 @@ def test_a_set_without_variants_is_told_and_others_are_tested(study: Genomes) ->
     assert set(masks["CHROM"]) == {1, 3}
 
 
-@pytest.mark.xfail(reason="wgr_report does not read what wgr_sets notes")
 def test_the_page_tells_of_sets_without_variants(study: Genomes) -> None:
     page = without_a_gene(study).text("wgr.html")
     assert all(told in page for told in LEFT_OUT)

@@ -175,10 +175,10 @@ def test_covariates_that_tell_cases_from_controls_are_survived_and_marked(
 
 
 def test_a_trait_that_does_not_exist_is_refused_with_what_may_be_meant(study: Genomes) -> None:
-    study.section = {"traits": ["heigth", "weight", "iq"]}
+    study.section = {"traits": ["heights", "weight", "iq"]}
     known = "expected one of height, weight"
     assert refusal(study).splitlines() == [
-        "traits.tsv: header: has no column heigth, which wgr.traits names; "
+        "traits.tsv: header: has no column heights, which wgr.traits names; "
         f"{known} (did you mean height?).",
         f"traits.tsv: header: has no column iq, which wgr.traits names; {known}.",
     ]

@@ -53,6 +53,7 @@ class Results:
         tallies: Iterable[str],
         summaries: Iterable[str],
         figures: Iterable[str],
+        sets: str | None = None,
     ) -> Results:
         """Read files, which come in the order of `traits`."""
         known = _read(facts)
@@ -75,7 +76,7 @@ class Results:
             curves={trait: every[trait] for trait in good},
             summaries=found,
             pictures=pictures,
-            notes=known["notes"],
+            notes=[*known["notes"], *(_read(sets)["notes"] if sets else [])],
         )
 
 
