@@ -84,6 +84,7 @@ def run(folder: Path, side: str, traits: list[str]) -> dict:
                 own = plain_level0(dosages, scaled, cohort, fileset.n_variants)
             files.append(Path(scratch, f"{first}.npy"))
             np.save(files[-1], own)
+            dosages = block = own = None  # as in the pipeline, where each block is a process
         clock["level 0"] = time.process_time() - start
         start = time.process_time()
         chromosomes = np.repeat(np.arange(len(files)) * CHROMOSOMES // len(files) + 1, len(H2))

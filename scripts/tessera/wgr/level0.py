@@ -95,11 +95,11 @@ def _folds(
         parts.append(products(block, means, cohort, traits, (start, stop), gram))
     grams, with_traits, loads, scales = adjusted(block, parts, means, df)
     gram, right = sum(grams[1:], grams[0].copy()), sum(with_traits[1:], with_traits[0].copy())
-    solutions = [
-        ridge(gram - own, right - seen, lambdas) * scales[:, None]
-        for own, seen in zip(grams, with_traits, strict=True)
-    ]
-    del gram, grams
+    solutions = []
+    while grams:
+        others = np.subtract(gram, grams[0], out=grams.pop(0))
+        solutions.append(ridge(others, right - with_traits.pop(0), lambdas) * scales[:, None])
+    del gram, others
     for p in range(0, traits.shape[1], PANEL):
         out = np.empty((len(lambdas), PANEL, len(traits)))
         for edge, solution in zip(cohort.edges, solutions, strict=True):
@@ -136,28 +136,33 @@ def ridge(gram: Floats, right: Floats, lambdas: Floats) -> Floats:
     would be rounding, whatever the others need.
     """
     largest = float(np.abs(gram).sum(axis=1).max(initial=0.0))
-    factors = [_factor(gram, penalty, 1 + largest / penalty) for penalty in lambdas]
+    crude = [_ROUNDING * (1 + largest / penalty) < _CRUDE for penalty in lambdas]
+    single = gram.astype(np.float32)
+    factors = [
+        _factor(single if enough else gram, penalty)
+        for enough, penalty in zip(crude, lambdas, strict=True)
+    ]
     out = np.empty((len(lambdas), *right.shape))
     for p in range(0, right.shape[1], PANEL):
         out[:, :, p : p + PANEL] = _refined(gram, right[:, p : p + PANEL], lambdas, factors)
     return out
 
 
-Factor = tuple[npt.NDArray[np.floating], bool]
-"""A Cholesky factor by columns, and whether it is in single precision."""
+Factor = npt.NDArray[np.float32] | Floats
+"""A Cholesky factor by columns."""
 
 
-def _factor(gram: Floats, penalty: float, condition: float) -> Factor:
-    """Factorise, given a bound of the condition number."""
-    single = _ROUNDING * condition < _CRUDE
+def _factor(gram: Factor, penalty: float) -> Factor:
+    """Factorise, in the precision of the matrix."""
+    matrix = gram.copy()
+    matrix.ravel()[:: len(gram) + 1] += matrix.dtype.type(penalty)
+    factorise = lapack.spotrf if matrix.dtype == np.float32 else lapack.dpotrf
     # The transpose of a symmetric matrix by rows is one by columns, as LAPACK has them.
-    matrix = gram.astype(np.float32 if single else np.float64).T
-    matrix.T.ravel()[:: len(gram) + 1] += penalty  # type: ignore[misc]
-    factorise = lapack.spotrf if single else lapack.dpotrf
-    factor, info = factorise(matrix, lower=1, overwrite_a=1, clean=0)
+    factor, info = factorise(matrix.T, lower=1, overwrite_a=1, clean=0)
     if info:
         raise ArithmeticError(f"a ridge matrix has no Cholesky factor ({info})")
-    return factor, single
+    answer: Factor = factor
+    return answer
 
 
 def _refined(gram: Floats, wanted: Floats, lambdas: Floats, factors: Sequence[Factor]) -> Floats:
@@ -185,11 +190,10 @@ def _refined(gram: Floats, wanted: Floats, lambdas: Floats, factors: Sequence[Fa
 
 
 def _solved(factor: Factor, right: Floats) -> Floats:
-    matrix, single = factor
-    solve = lapack.spotrs if single else lapack.dpotrs
-    kind = np.float32 if single else np.float64
+    solve = lapack.spotrs if factor.dtype == np.float32 else lapack.dpotrs
     # A copy in any case, because it is written into.
-    answer: Floats = solve(matrix, np.array(right, kind, order="F"), lower=1, overwrite_b=1)[0]
+    copied = np.array(right, factor.dtype, order="F")
+    answer: Floats = solve(factor, copied, lower=1, overwrite_b=1)[0]
     return answer
 
 
