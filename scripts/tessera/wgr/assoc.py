@@ -152,6 +152,12 @@ class Tester:
         self._columns = np.zeros((len(cohort.rows), -(-len(linear) // PANEL) * PANEL))
         for place, model in enumerate(linear):
             self._columns[:, place] = model.residual - basis @ (basis.T @ model.residual)
+        self._weighted = [
+            np.column_stack([m.null.w[:, None] * m.null.basis, m.cases - m.null.p])
+            if isinstance(m, Logistic)
+            else None
+            for m in models
+        ]
 
     def test(
         self,
@@ -213,7 +219,9 @@ class Tester:
             if model is None:
                 out[place, Field.CODE, tested] = Code.FAILED
             elif isinstance(model, Logistic):
-                self._logistic(dosages, means, summed > 1, model, out[place])
+                weighted = self._weighted[place]
+                assert weighted is not None
+                self._logistic(dosages, means, summed > 1, model, weighted, out[place])
         untested = code != Code.PLAIN
         out[:, Field.BETA : Field.LOG10P + 1, untested] = np.nan
         out[:, Field.CODE, untested] = code[untested]
@@ -284,10 +292,10 @@ class Tester:
         means: Floats,
         sums: npt.NDArray[np.bool_],
         model: Logistic,
+        weighted: Floats,
         out: Floats,
     ) -> None:
         many, null, rules = len(dosages), model.null, self._rules
-        weighted = np.column_stack([null.w[:, None] * null.basis, model.cases - null.p])
         products = np.zeros((ROWS, weighted.shape[1]))
         squares = np.zeros(ROWS)
         for people, tile in self._tiles(dosages, means):

@@ -31,9 +31,6 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
-_DETERMINED = "a combination of the covariates"
-
-
 def level0_block(
     place: Path,
     reader: GenotypeReader,
@@ -125,8 +122,6 @@ def level1_trait(
     grid = list(settings["h2_grid"])
     try:
         cohort, values, offset = _model_inputs(study, trait, settings)
-        if offset is None and not values.any():
-            return {"trait": trait, "status": "set aside", "reason": _DETERMINED}, None
         features = _features(study, trait, blocks, cohort)
         if offset is None:
             model = fit_quantitative(features, values, cohort, grid, settings["convention"])
