@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -158,3 +160,19 @@ def tree_digest(folder: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != ".snakemake_timestamp"
     }
+
+
+def of_here_and_now(path: Path, content: bytes, folder: Path) -> bool:
+    """Tell whether an unpacked result holds the folder of the run, the host or a date."""
+    if str(folder).encode() in content:
+        return True
+    if not path.name.endswith((".json", ".tsv", ".html", ".regenie.gz")):
+        return False
+    text = re.sub(r"base64,[^\"')]+", "", content.decode())
+    host = rf"\b{re.escape(socket.gethostname())}\b"
+    return re.search(rf"20[2-9]\d-\d\d-\d\d|{host}", text) is not None
+
+
+def columns_told(row: str) -> list[str]:
+    """Return the names of columns in a row of a table of the docs."""
+    return [cell for part in row.split(";") for cell in re.findall(r"`(\w+)`", part.split(":")[0])]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
@@ -67,6 +68,34 @@ def aside_table(aside: Sequence[Mapping[str, str]], key: str, name: str) -> Tabl
         for row in aside
     ]
     return Table((name, "File and place", "What is wrong", "What to do"), rows)
+
+
+def reasons(dropped: Mapping[str, int]) -> list[str]:
+    """Tell why items were dropped, and how many each time."""
+    return [f"{reason}: {n:,}" for reason, n in dropped.items() if n]
+
+
+def account_table(
+    ledger: Mapping[str, Mapping[str, Any]], nouns: Mapping[str, str], used: str = "used"
+) -> Table:
+    """Account for everything read; what does not add up is marked.
+
+    Parameters
+    ----------
+    ledger
+        Of each kind of item ``read``, `used` and ``dropped``, the latter by reason.
+    nouns
+        Kinds of items to show, and what to call them.
+    """
+    rows, marked = [], []
+    for k, (key, noun) in enumerate(nouns.items()):
+        read, kept, dropped = (ledger[key][part] for part in ("read", used, "dropped"))
+        why, lost = "; ".join(reasons(dropped)), sum(dropped.values())
+        if read != kept + lost:
+            marked.append(k)
+            why = f"read is not the sum of used and dropped. {why}"
+        rows.append((noun, f"{read:,}", f"{kept:,}", f"{lost:,}", why))
+    return Table(("What", "Read", "Used", "Dropped", "Why"), rows, frozenset(marked))
 
 
 def html_page(

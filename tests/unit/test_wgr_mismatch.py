@@ -3,18 +3,6 @@ import pytest
 from people import NOISE, SECTION, pairs, people_of, table_of, told
 from tessera.wgr.people import join_people
 
-
-@pytest.fixture
-def write(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def write_to(**files):
-        for name, text in files.items():
-            (tmp_path / f"{name}.txt").write_text(text)
-
-    return write_to
-
-
 FEW = "0 of its 30 individuals are among the 30 of g.fam (unmatched here: {}, and there: {}); {}."
 GUESSES = {
     "FID 0 in the phenotypes": (

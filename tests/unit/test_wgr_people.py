@@ -1,6 +1,5 @@
 import numpy as np
 import pandas as pd
-import pytest
 from hypothesis import given
 from hypothesis import settings as how
 from hypothesis import strategies as st
@@ -8,17 +7,6 @@ from hypothesis import strategies as st
 from people import NOISE, SECTION, pairs, people_of, table_of, text_of, told
 from tessera.genotypes import find_fileset, read_samples
 from tessera.wgr.people import independent, join_people
-
-
-@pytest.fixture
-def write(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def write_to(**files):
-        for name, text in files.items():
-            (tmp_path / f"{name}.txt").write_text(text)
-
-    return write_to
 
 
 def test_in_the_order_of_the_first_genotype_file_with_a_reason_for_everyone(write):

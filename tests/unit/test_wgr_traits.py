@@ -5,17 +5,6 @@ from people import NOISE, SECTION, pairs, people_of, table_of, told
 from tessera.wgr.people import join_people
 
 
-@pytest.fixture
-def write(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def write_to(**files):
-        for name, text in files.items():
-            (tmp_path / f"{name}.txt").write_text(text)
-
-    return write_to
-
-
 def test_traits_are_described(write):
     who = pairs(30)
     binary = [1] * 12 + [0] * 16 + [None] * 2

@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tessera.page import Notice, Picture, Section, Table, aside_table, html_page
+from tessera.page import (
+    Notice,
+    Picture,
+    Section,
+    Table,
+    account_table,
+    aside_table,
+    html_page,
+    reasons,
+)
 
 _UNKNOWN = "n/a"
 _MINUS = "\N{MINUS SIGN}"
@@ -73,7 +82,7 @@ def gwas_page(
     if pictures:
         sections.append(Section("Leading SNPs in the brain", pictures))
     sections += [
-        Section("What was read and used", [_accounting(ledger)]),
+        Section("What was read and used", [account_table(ledger, _NOUNS, "tested")]),
         Section("Model", [_model(inference), _covariates(inference)]),
         Section("Set aside", [aside_table(aside, "subject", "Person")]),
     ]
@@ -126,14 +135,10 @@ def _verdict(ledger: Mapping[str, Any], aside: Sequence[Mapping[str, str]]) -> N
         heading = "All people are in the analysis; what was set aside is at the end of this page"
         return Notice(heading)
     verb = "is" if n == 1 else "are"
-    lines = _reasons(people["dropped"])
+    lines = reasons(people["dropped"])
     if aside:
         lines.append("what to do about it is said at the end of this page")
     return Notice(f"{n:,} of {people['read']:,} people {verb} not in the analysis", lines)
-
-
-def _reasons(dropped: Mapping[str, int]) -> list[str]:
-    return [f"{reason}: {n:,}" for reason, n in dropped.items() if n]
 
 
 def _found(inference: Mapping[str, Any]) -> Notice:
@@ -307,18 +312,6 @@ def _pictures(kind: str, meaning: str, named: Sequence[tuple[str, bytes]]) -> li
         Picture(image, f"{kind} of {name}", f"{name}. {meaning}" if k == 0 else f"{name}.")
         for k, (name, image) in enumerate(named)
     ]
-
-
-def _accounting(ledger: Mapping[str, Any]) -> Table:
-    rows, marked = [], []
-    for k, (key, noun) in enumerate(_NOUNS.items()):
-        read, used, dropped = (ledger[key][part] for part in ("read", "tested", "dropped"))
-        reasons = "; ".join(_reasons(dropped))
-        if read != used + sum(dropped.values()):
-            marked.append(k)
-            reasons = f"read is not the sum of used and dropped. {reasons}"
-        rows.append((noun, f"{read:,}", f"{used:,}", f"{sum(dropped.values()):,}", reasons))
-    return Table(("What", "Read", "Used", "Dropped", "Why"), rows, frozenset(marked))
 
 
 def _model(inference: Mapping[str, Any]) -> Table:

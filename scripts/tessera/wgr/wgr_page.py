@@ -9,7 +9,16 @@ import numpy as np
 import pandas as pd
 
 from tessera.gwas_charts import LOG10P, shorten
-from tessera.page import Notice, Picture, Section, Table, aside_table, html_page
+from tessera.page import (
+    Notice,
+    Picture,
+    Section,
+    Table,
+    account_table,
+    aside_table,
+    html_page,
+    reasons,
+)
 from tessera.wgr.summary import GENOME_WIDE, MOST, SUGGESTIVE, Summary, chromosome_name
 
 _UNKNOWN = "n/a"
@@ -70,7 +79,7 @@ def wgr_page(
         sections.append(Section(trait, _trait(trait, summary, pictures[trait], explain)))
         explain = False
     sections += [
-        Section("What was read and used", [_accounting(ledger)]),
+        Section("What was read and used", [account_table(ledger, _NOUNS)]),
         Section("Settings", [_settings(settings)]),
         Section("Set aside", [aside_table(aside, "trait", "Trait")]),
     ]
@@ -133,8 +142,8 @@ def _verdict(ledger: Mapping[str, Any], traits: pd.DataFrame, analysed: Collecti
     people = ledger["people"]
     n = people["read"] - people["used"]
     if n:
-        reasons = "; ".join(_reasons(people["dropped"]))
-        lines.append(f"{n:,} of {people['read']:,} people are not in the analysis ({reasons})")
+        why = "; ".join(reasons(people["dropped"]))
+        lines.append(f"{n:,} of {people['read']:,} people are not in the analysis ({why})")
     names = [name for name in traits["trait"] if name not in analysed]
     if names:
         verb = "trait was" if len(names) == 1 else "traits were"
@@ -143,10 +152,6 @@ def _verdict(ledger: Mapping[str, Any], traits: pd.DataFrame, analysed: Collecti
     if not lines:
         return Notice("Nothing was set aside", good=True)
     return Notice(f"{len(traits) - len(names):,} of {len(traits):,} traits were analysed", lines)
-
-
-def _reasons(dropped: Mapping[str, int]) -> list[str]:
-    return [f"{reason}: {n:,}" for reason, n in dropped.items() if n]
 
 
 def _traits(traits: pd.DataFrame) -> Table:
@@ -266,18 +271,6 @@ def _results(table: pd.DataFrame, noun: str, second: str, cells: Iterable[str]) 
         for row, cell in zip(table.itertuples(), cells, strict=True)
     ]
     return Table(header, rows)
-
-
-def _accounting(ledger: Mapping[str, Any]) -> Table:
-    rows, marked = [], []
-    for k, (key, name) in enumerate(_NOUNS.items()):
-        read, used, dropped = (ledger[key][part] for part in ("read", "used", "dropped"))
-        reasons = "; ".join(_reasons(dropped))
-        if read != used + sum(dropped.values()):
-            marked.append(k)
-            reasons = f"read is not the sum of used and dropped. {reasons}"
-        rows.append((name, f"{read:,}", f"{used:,}", f"{sum(dropped.values()):,}", reasons))
-    return Table(("What", "Read", "Used", "Dropped", "Why"), rows, frozenset(marked))
 
 
 def _setting(value: Any) -> str:
