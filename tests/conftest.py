@@ -21,6 +21,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_make_parametrize_id(config: pytest.Config, val: object) -> str | None:
+    """Name bytes by their number: what is in them (the time in gzip's header) may differ by run."""
+    return f"{len(val)}-bytes" if isinstance(val, bytes) else None
+
+
 @pytest.fixture
 def reference_data(request: pytest.FixtureRequest) -> Path:
     folder = request.config.getoption("--reference-data")
