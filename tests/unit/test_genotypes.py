@@ -155,7 +155,7 @@ def test_both_formats_give_what_plink2_exports(tmp_path):
     exported = pd.read_csv(tmp_path / "c.raw", sep="\t").iloc[:, 6:]
     allele = exported.columns.str.rsplit("_").str[-1]
     copies = exported.to_numpy(np.float32).T
-    other = (allele == variants["a2"]).to_numpy()  # the names of the columns tell which is counted
+    other = np.asarray(allele == variants["a2"])  # the names of the columns tell which is counted
     copies[other] = 2 - copies[other]
     np.testing.assert_array_equal(copies, counts(truth))
 

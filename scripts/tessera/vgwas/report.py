@@ -25,7 +25,14 @@ _APART = 1_000_000  # base pairs between SNPs on the page: nearer ones tell the 
 def read_clusters(path: str) -> pd.DataFrame:
     """Read the table of clusters, in which ids and names may be any text."""
     text, absent = {"snp": str, "chr": str}, {"p_fwer": "n/a"}
-    return pd.read_csv(path, sep="\t", dtype=text, keep_default_na=False, na_values=absent)
+    return pd.read_csv(
+        path,
+        sep="\t",
+        dtype=text,
+        keep_default_na=False,
+        na_values=absent,
+        float_precision="round_trip",
+    )
 
 
 def top_hits(path: str, snps: pd.DataFrame, voxels: pd.DataFrame) -> pd.DataFrame:

@@ -289,6 +289,7 @@ class _Text:
                 keep_default_na=False,
                 skip_blank_lines=False,
                 low_memory=False,
+                float_precision="round_trip",
                 **options,
             )
             if len(frame) != len(self.lines):
