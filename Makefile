@@ -11,7 +11,7 @@ ARGS ?=
 FAST := $(BIN)/python -m pytest -n 2 --dist loadfile tests/unit tests/rules tests/dag
 RUN := $(BIN)/snakemake --profile $(PROFILE) $(ARGS)
 
-.PHONY: help demo toy resume report test test-fast lint format bench bench-stein dag docs lock clean
+.PHONY: help demo toy resume report serve test test-fast lint format bench bench-stein dag docs lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -39,6 +39,9 @@ resume: $(READY)  ## go on after a run that was killed
 report: $(READY)  ## write report.html of the last run
 	@$(RUN) --quiet all --report report.html
 	@test -n "$(ARGS)" || echo "Results: $(CURDIR)/results   Report: $(CURDIR)/report.html"
+
+serve: $(READY)  ## show published expression matrices in a browser, at http://127.0.0.1:8000
+	$(BIN)/python scripts/cells.py serve $(ARGS)
 
 test: $(READY)  ## all tests
 	$(FAST)
@@ -74,6 +77,11 @@ bench: $(READY)  ## measure beside the peers (docs/develop.md); writes benchmark
 	PYTHONPATH=scripts $(BIN)/python benchmarks/vgwas/stein.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/wgr/step1.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/wgr/step2.py
+	PYTHONPATH=scripts $(BIN)/python benchmarks/wgr/nplus1.py
+	PYTHONPATH=scripts $(BIN)/python benchmarks/cells/kernels.py
+	PYTHONPATH=scripts $(BIN)/python benchmarks/cells/reading.py
+	PYTHONPATH=scripts $(BIN)/python benchmarks/cells/service.py
+	PYTHONPATH=scripts $(BIN)/python benchmarks/cells/torture.py
 
 bench-stein: $(READY)  ## the scan of Stein et al. 2010 in its full size, on two cores
 	PYTHONPATH=scripts $(BIN)/python benchmarks/vgwas/stein.py

@@ -41,6 +41,9 @@ wildcard_constraints:
     chunk=r"c\d+[km]\d+",
     trait=r"[^/]+",
     vcf=r"\d+",
+    dataset=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
+    part=r"\d+of\d+",
+    grouping=r"[^/]+",
 
 
 report: "report/workflow.rst"
@@ -53,6 +56,7 @@ include: "rules/astro.smk"
 include: "rules/astro_quality.smk"
 include: "rules/vgwas.smk"
 include: "rules/wgr.smk"
+include: "rules/cells.smk"
 
 
 rule all:

@@ -8,6 +8,7 @@ rule toy:
         astro="<toy>/astro/visits.tsv",
         vgwas="<toy>/vgwas/images.tsv",
         wgr="<toy>/wgr/data",
+        cells="<toy>/cells/datasets.tsv",
 
 
 rule toy_neuro:
@@ -95,3 +96,25 @@ rule toy_wgr:
         "../envs/wgr.yaml"
     script:
         "../scripts/toy/toy_wgr.py"
+
+
+rule toy_cells:
+    """Expression matrices with known truth, in each form that is read, and a spoiled one."""
+    output:
+        sheet="<toy>/cells/datasets.tsv",
+        data=directory("<toy>/cells/data"),
+    log:
+        "<logs>/toy/cells.log",
+    benchmark:
+        "<benchmarks>/toy/cells.jsonl"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 800 * attempt,
+        runtime=lambda wildcards, attempt: 10 * attempt,
+    params:
+        seed=config["seed"],
+        code=code("toy/toy_cells"),
+    conda:
+        "../envs/cells.yaml"
+    script:
+        "../scripts/toy/toy_cells.py"

@@ -36,7 +36,8 @@ def read_sheet(path: Path | str, schema: Schema, *, key: Sequence[str]) -> list[
         JSON schema of one row, as from `tessera.config.load_schema`. Beside the usual keywords a
         column may have ``x-prefix`` (dropped where a cell starts with it) and ``format: path``
         (an existing file: relative to the sheet's folder if it is there, otherwise to the
-        working directory). Columns that are not ``required`` may be absent or null.
+        working directory), with ``x-folder`` if a folder will do. Columns that are not
+        ``required`` may be absent or null.
     key
         Columns whose values together identify a row.
 
@@ -151,9 +152,11 @@ class _Sheet:
         self.problems += problems
         if problems:
             return None
-        return self.find_file(place, value) if column.get("format") == "path" else value
+        if column.get("format") == "path":
+            return self.find_file(place, value, folder=column.get("x-folder", False))
+        return value
 
-    def find_file(self, place: str, text: str) -> str | None:
+    def find_file(self, place: str, text: str, *, folder: bool) -> str | None:
         beside = Path(self.file).parent / text
         path = beside if _exists(beside) else Path(text)
         if set("{}<>") & set(str(path)):
@@ -161,7 +164,7 @@ class _Sheet:
             self.add(place, f"{str(path)!r} holds one of {{ }} < >", remedy)
         elif not _exists(path):
             self.add(place, f"file {text!r} does not exist", _remedy_for_missing(beside, path))
-        elif path.is_dir():
+        elif path.is_dir() and not folder:
             self.add(place, f"{str(path)!r} is a folder", "name a file in it")
         else:
             return str(path)

@@ -128,7 +128,9 @@ def environment(path: Path) -> set[str]:
     entries = yaml.safe_load(path.read_text(encoding="utf-8"))["dependencies"]
     by_pip = [name for entry in entries if isinstance(entry, dict) for name in entry["pip"]]
     entries = [entry for entry in entries if isinstance(entry, str)]
-    names = {re.split(r"[ =<>]", entry)[0].removesuffix("-base") for entry in entries + by_pip}
+    names = {re.split(r"[ =<>]", entry)[0] for entry in entries + by_pip}
+    # Other names than on PyPI: matplotlib-base, python-duckdb.
+    names = {name.removesuffix("-base").removeprefix("python-") for name in names}
     assert ("pip" in names) == bool(by_pip), path
     return names - {"python", "pip"}
 

@@ -36,6 +36,10 @@ STEPS = {
         "plots",
         "report",
     ),
+    "cells": (
+        *("check", "ingest", "transpose", "aggregate", "assemble", "verify", "publish", "gc"),
+        *("figures", "report"),
+    ),
 }
 
 

@@ -232,11 +232,11 @@ def test_null_is_no_section_where_that_is_not_allowed():
             {"pipelines": []},
             "pipelines: found []; "
             "expected a list (not empty, no repeats), each entry one of neuro, astro, vgwas, "
-            "wgr.",
+            "wgr, cells.",
         ),
         (
             {"pipelines": ["nuro"]},
-            "pipelines, entry 1: found 'nuro'; expected one of neuro, astro, vgwas, wgr "
+            "pipelines, entry 1: found 'nuro'; expected one of neuro, astro, vgwas, wgr, cells "
             "(did you mean neuro?).",
         ),
         (

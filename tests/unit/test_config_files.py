@@ -18,6 +18,10 @@ ROOT = Path(__file__).parents[2]
 SCHEMAS = ROOT / "schemas"
 SCHEMA = load_schema(SCHEMAS, "config")
 DEFAULTS = validate_config({}, SCHEMA)
+STATISTICS = [
+    *("n", "count_nonzero", "fraction", "sum", "mean", "var", "min", "max", "median"),
+    *("percentiles", "trimmed_mean"),
+]
 
 
 def test_contract_of_defaults():
@@ -133,6 +137,21 @@ def test_contract_of_defaults():
         "chunk_size": "auto",
         "strict": False,
     }
+    assert DEFAULTS["cells"] == {
+        "datasets": None,
+        "groupings": [["cell_type"]],
+        "normalize": "log2_cpm",
+        "statistics": STATISTICS,
+        "percentiles": [5, 25, 50, 75, 95],
+        "trim": 0.25,
+        "batch_nnz": "auto",
+        "min_cells": 1,
+        "duplicate_genes": "error",
+        "keep_versions": 3,
+        "grace_hours": 24,
+        "store": "results/cells/store",
+        "strict": False,
+    }
     top = {key: DEFAULTS[key] for key in ("pipelines", "seed", "threads", "memory_mb")}
     assert top == {"pipelines": ["neuro"], "seed": 1, "threads": 2, "memory_mb": 1100}
 
@@ -145,12 +164,14 @@ def test_shipped_config_is_the_defaults_with_the_toy_sheet():
     validated = validate_config(shipped, SCHEMA)
     assert shipped == before, "the given configuration is left untouched"
     expected = deepcopy(DEFAULTS)
-    expected["pipelines"] = ["neuro", "astro", "vgwas", "wgr"]
+    expected["pipelines"] = ["neuro", "astro", "vgwas", "wgr", "cells"]
     expected["neuro"]["subjects"] = "toy/neuro/subjects.tsv"
     toy = {"ra": 0.0, "dec": -5.0, "pixel_scale": 0.27, "patch_pixels": 700, "overlap_pixels": 60}
     expected["astro"]["visits"] = "toy/astro/visits.tsv"
     expected["astro"]["skymap"] |= toy
     expected["astro"]["reference_catalogue"] = "toy/astro/data/reference.ecsv"
+    expected["cells"]["datasets"] = "toy/cells/datasets.tsv"
+    expected["cells"]["groupings"] = [["cell_type"], ["cell_type", "donor"]]
     data = "toy/vgwas/data"
     expected["vgwas"] |= {
         "genotypes": f"{data}/cohort",
@@ -222,7 +243,7 @@ def test_reference_page_names_every_key_and_column():
     page = subprocess.run(run, env=env, capture_output=True, text=True, check=True).stdout
     assert page == config_page(SCHEMAS)
     for key, part in walk(SCHEMA):
-        short = re.sub(r"^(neuro|astro|vgwas|wgr)\.", "", key)
+        short = re.sub(r"^(neuro|astro|vgwas|wgr|cells)\.", "", key)
         assert f"`{short}`" in page or key.startswith("pathvars."), key
         assert part["description"] in page, key
     assert "| `burden` | section or null | `null` |" in page
