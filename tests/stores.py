@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import logging
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,13 +33,15 @@ def object_storage() -> Iterator[str]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    said = {**ENVIRONMENT, "AWS_ENDPOINT_URL": f"http://{host}:{port}"}
+    cache = tempfile.TemporaryDirectory()
+    said = {**ENVIRONMENT, "AWS_ENDPOINT_URL": f"http://{host}:{port}", "TESSERA_CACHE": cache.name}
     before = {name: os.environ.get(name) for name in said}
     os.environ.update(said)
     try:
         yield said["AWS_ENDPOINT_URL"]
     finally:
         server.stop()
+        cache.cleanup()
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 

@@ -24,7 +24,8 @@ T = TypeVar("T")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Bring a file or folder to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -66,12 +67,12 @@ def atomic(target: str | Path, *, folder: bool = False) -> Iterator[Path]:
     try:
         yield place
         for path in sorted(place.rglob("*")) if folder else []:
-            _sync(path)
-        _sync(place)
+            sync(path)
+        sync(place)
         if folder:
             _remove(target)
         place.replace(target)
-        _sync(target.parent)
+        sync(target.parent)
     except BaseException:
         _remove(place)
         raise

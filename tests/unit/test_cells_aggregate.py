@@ -173,10 +173,10 @@ def test_groups_that_are_not_those_of_the_cells_are_a_bug(tmp_path):
     rows = rows_of(Triples.of(counts(9)), tmp_path / "rows")
     (part,) = parts_of(rows, tmp_path / "genes")
     totals, codes = rows.cells["total"].to_numpy(), np.repeat(np.arange(2, dtype=np.int32), 30)
-    for given, sizes in ((codes, [30, 29]), (codes[1:], [29, 30]), (codes + 1, [30, 30])):
+    for own, sizes in ((codes, [30, 29]), (codes[1:], [29, 30]), (codes + 1, [30, 30])):
         with pytest.raises(ValueError, match="not those of the groups of all cells"):
             aggregate_part(
-                part, totals, given, np.array(sizes), tmp_path / "out.npy",
+                part, totals, own, np.array(sizes), tmp_path / "out.npy",
                 normalize="none", percentiles=[], trim=0, batch_nnz=100,
             )  # fmt: skip
 

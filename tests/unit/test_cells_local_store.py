@@ -114,6 +114,8 @@ def test_other_files_in_a_store_are_left_alone(store, made, tmp_path):
     (tmp_path / "store" / "notes").mkdir()
     (tmp_path / "store" / "notes" / "x.txt").write_text("x")
     (tmp_path / "store" / "toy" / "versions" / "mine").mkdir()
+    (tmp_path / "store" / ".old").mkdir()
+    (tmp_path / "store" / ".old" / "CURRENT").write_text("x")
     assert store.datasets() == ["toy"]
     assert len(store.versions("toy")) == 1
     assert store.collect("toy", 1, 0.0) == []

@@ -1,5 +1,4 @@
 import re
-import shutil
 import threading
 from pathlib import Path
 
@@ -34,14 +33,19 @@ def place(tmp_path):
 
 
 @pytest.fixture(params=stores.KINDS)
-def cells(request, tmp_path, made, monkeypatch):
-    """What is published of the first version."""
+def published(request, tmp_path, made, monkeypatch):
+    """A store that holds the first version."""
     monkeypatch.setenv("TESSERA_CACHE", str(tmp_path / "cache"))
     if request.param == "objects":
         request.getfixturevalue("storage")
     place = stores.Place(request.param, tmp_path)
     place.store.publish("toy", made[0][0], None)
-    return Cells(place.location, "toy")
+    return place
+
+
+@pytest.fixture
+def cells(published):
+    return Cells(published.location, "toy")
 
 
 def told(call, *arguments):
@@ -87,7 +91,7 @@ def test_the_highest_genes_of_a_group(cells):
         best = every.sort_values(by, ascending=False, kind="stable")[:4].reset_index(drop=True)
         pd.testing.assert_frame_equal(frame, best)
     assert len(cells.top_genes("Exc|F", "cell_type+sex", n=100)) == len(GENES)
-    assert len(cells.top_genes("Exc", n=0)) == 0
+    assert len(cells.top_genes("Exc", n=0)) == len(cells.top_genes("Exc", n=-1)) == 0
 
 
 def test_missing_values_are_never_the_highest(place, tmp_path):
@@ -131,6 +135,9 @@ def test_what_is_not_there_is_told_with_what_is(cells):
     ]
     assert told(cells.gene_cells, "Zzz") == [
         "toy: has no gene Zzz; expected the name of one of its 9 genes."
+    ]
+    assert told(cells.gene, "\udcff") == [
+        "toy: has no gene \udcff; expected the name of one of its 9 genes."
     ]
     for grouping, hint in (("cell_typ", " (did you mean cell_type?)"), ("../cells", ""), ("", "")):
         assert told(cells.gene, "Sst", grouping) == [
@@ -180,15 +187,17 @@ def test_two_versions_stay_open(place, made, tmp_path):
     assert cells.snapshot() is not seen[0]
 
 
-def test_a_reader_whose_version_is_removed_asks_once_more(place, made):
-    pointer = place.store.publish("toy", made[0][0], None)
-    cells, asked = Cells(place.location, "toy"), []
+def test_a_reader_whose_version_is_removed_asks_once_more(published, cells, made):
+    pointer, asked = cells.store.current("toy"), []
 
     def question(now):
         asked.append(now.version)
         if len(asked) == 1:
-            place.store.publish("toy", made[1][0], pointer)
-            shutil.rmtree(f"{place.location}/toy/versions/{now.version}")
+            now.gene("Sst")
+            cells.store.publish("toy", made[1][0], pointer)
+            for name in published.names():
+                if now.version in name:
+                    published.remove(name)
         return now.gene("Sst"), now.gene("Sst", "cell_type+sex")
 
     fine, coarse = cells.ask(question)

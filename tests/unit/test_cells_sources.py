@@ -2,6 +2,7 @@ import gzip
 import json
 import random
 from contextlib import suppress
+from pathlib import Path
 
 import anndata as ad
 import numpy as np
@@ -54,11 +55,12 @@ def test_what_a_header_tells(kind, tmp_path):
     matrix, metadata = write_kind(data, kind, tmp_path / "d")
     known = look(matrix, metadata)
     assert json.loads(json.dumps(known)) == known
-    assert look(files_of(matrix)[0], None) == known
+    assert look(files_of(matrix)[0], metadata) == known
+    both = [files_of(matrix)[0], *([metadata] if metadata else [])]
+    assert known["bytes"] == sum(Path(path).stat().st_size for path in both)
     assert known["genes"] == 7
     assert known["cells"] == open_source(matrix, metadata).n_cells
     assert known["nnz_bound"] >= data.X.nnz
-    assert known["bytes"] > 0
     facts = check(matrix, metadata, ["type"], ["type", "batch"])
     assert facts.warnings == []
     family = {"tsv": "csv", "gz": "csv", "mtx.gz": "mtx", "zip": "zip"}

@@ -59,7 +59,7 @@ def aggregate_part(
     Sums are made cell by cell in the order of the file, zeros left out; those of a trimmed mean in
     the order of the values. The bytes do not depend on how genes are cut into parts and batches.
     """
-    if len(codes) != len(totals) or np.any(np.bincount(codes + 1)[1:] != sizes):
+    if len(codes) != len(totals) or not np.array_equal(np.bincount(codes + 1)[1:], sizes):
         raise ValueError("codes and sizes are not those of the groups of all cells")
     nnz = np.diff(part.indptr)
     wide = len(columns(percentiles))

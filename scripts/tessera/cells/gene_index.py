@@ -67,7 +67,8 @@ def _header(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
 def find_gene(index: npt.NDArray[np.void], gene: str) -> int | None:
     """Return the place of a gene in ``genes.parquet``, or None if there is no such gene."""
-    name, names = gene.encode(), index["gene"]
+    # What a command line could not decode is no gene either.
+    name, names = gene.encode(errors="surrogatepass"), index["gene"]
     low, high = 0, len(index)
     while low < high:  # np.searchsorted would copy the whole, strided column
         middle = (low + high) // 2

@@ -22,7 +22,7 @@ from tessera.job import THREAD_VARIABLES
 WRITE = "write the file again with anndata's write_h5ad"
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_PATIENCE, _SPEED = 120, 1e6  # seconds, and bytes per second beyond
+_PATIENCE, _SPEED = 60, 1e6  # seconds, and bytes per second beyond
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from tessera.cells.names import (
     check_dataset,
     check_name,
     check_version,
+    is_dataset,
     is_version,
     refuse_damaged,
     version_of,
@@ -37,7 +38,7 @@ from tessera.cells.store import (
 )
 from tessera.cells.whole import Whole, keys_under
 from tessera.errors import InputError
-from tessera.job import _sync as sync
+from tessera.job import sync
 
 _TMP, _TRASH, _HELD = ".tmp-", ".trash-", "held"
 
@@ -107,7 +108,8 @@ class LocalStore:
 
     def datasets(self) -> list[str]:
         """List the datasets of which something is published."""
-        return sorted(path.parent.name for path in self._folder.glob(f"*/{CURRENT}"))
+        names = (path.parent.name for path in self._folder.glob(f"*/{CURRENT}"))
+        return sorted(name for name in names if is_dataset(name))
 
     def collect(self, dataset: str, keep: int, grace_hours: float) -> list[str]:
         """Remove what is no longer needed."""

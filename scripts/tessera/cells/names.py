@@ -22,11 +22,16 @@ def check_dataset(dataset: str) -> str:
     InputError
         Otherwise.
     """
-    if isinstance(dataset, str) and _DATASET.fullmatch(dataset):
+    if is_dataset(dataset):
         return dataset
     what = f"{dataset!r} is no name of a dataset"
     remedy = "expected letters, digits and _ . - only, a letter or digit first, 100 at most"
     raise InputError(Problem("store", "", what, remedy))
+
+
+def is_dataset(name: str) -> bool:
+    """Tell whether a name may be that of a dataset."""
+    return isinstance(name, str) and bool(_DATASET.fullmatch(name))
 
 
 def check_version(version: str) -> str:

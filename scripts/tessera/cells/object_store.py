@@ -25,6 +25,7 @@ from tessera.cells.names import (
     check_name,
     check_version,
     damaged,
+    is_dataset,
     is_version,
     refuse_damaged,
     version_of,
@@ -118,12 +119,14 @@ class ObjectStore:
         """List the complete versions."""
         with self._told():
             names = self._folders(f"{check_dataset(dataset)}/{VERSIONS}")
-            return [name for name in names if is_version(name) and self._complete(dataset, name)]
+            names = [name for name in names if is_version(name)]
+            return [name for name in names if self._there(self._key(dataset, name, MANIFEST))]
 
     def datasets(self) -> list[str]:
         """List the datasets of which something is published."""
         with self._told():
-            return [name for name in self._folders("") if self._there(f"{name}/{CURRENT}")]
+            names = [name for name in self._folders("") if is_dataset(name)]
+            return [name for name in names if self._there(f"{name}/{CURRENT}")]
 
     def collect(self, dataset: str, keep: int, grace_hours: float) -> list[str]:
         """Remove what is no longer needed."""
@@ -253,9 +256,6 @@ class ObjectStore:
         except FileNotFoundError:
             return False
         return True
-
-    def _complete(self, dataset: str, version: str) -> bool:
-        return self._there(self._key(dataset, version, MANIFEST))
 
     def _bytes(self, key: str) -> tuple[bytes, str | None]:
         found = self._get(key)

@@ -63,7 +63,7 @@ class View:
         """
         values = np.array(self.values[:, group, by])
         order = np.argsort(-values, kind="stable")  # NaN goes to the end
-        return order[: min(n, int(np.count_nonzero(~np.isnan(values))))]
+        return order[: max(0, min(n, int(np.count_nonzero(~np.isnan(values)))))]
 
     def genes(self, places: npt.NDArray[np.int64], names: list[str], group: int) -> pd.DataFrame:
         """Return a row per gene for one group."""

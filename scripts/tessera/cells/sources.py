@@ -19,7 +19,7 @@ from tessera.cells.chunks import Chunk, Source
 from tessera.cells.gene_names import unique_genes
 from tessera.cells.metadata import Metadata
 from tessera.cells.mtx import MtxMatrix, find_files, open_matrix
-from tessera.cells.streams import PlainFile, reading, table_stream
+from tessera.cells.streams import Bytes, PlainFile, reading, table_stream
 from tessera.cells.text_matrix import TextMatrix
 from tessera.errors import InputError, Problem
 
@@ -111,8 +111,8 @@ def _open(matrix: str, metadata: str | None) -> tuple[Any, Metadata | None, str]
     opened: Any = None
     table: Metadata | None = None
     warnings: list[str] = []
-    text: Any = PlainFile(matrix)
-    notes: Any = PlainFile(metadata) if metadata and not problems else None
+    text: Bytes = PlainFile(matrix)
+    notes: Bytes | None = PlainFile(metadata) if metadata and not problems else None
     try:
         if kind == "zip":
             text, notes, warnings = open_archive(matrix)
@@ -154,21 +154,27 @@ def files_of(matrix: str) -> list[str]:
     return [matrix]
 
 
-def look(matrix: str, metadata: str | None) -> dict[str, Any]:
+def look(matrix: str, metadata: str | None = None) -> dict[str, Any]:
     """Tell the size of a matrix from its header alone, for planning; bad ones have a size of 0.
+
+    Parameters
+    ----------
+    matrix, metadata
+        As for `open_source`; of metadata only the size of the file is looked at.
 
     Returns
     -------
     dict
-        ``kind``; ``nnz_bound``: values that are not zero, at most; ``cells``: None where the header
-        does not tell; ``genes``: 0 where it cannot be read; ``bytes`` of the file. Fits into JSON.
-        Of a file compressed by gzip the bound is an estimate, from its first megabytes.
+        What JSON can hold. ``kind``; ``nnz_bound``: values that are not zero, at most; ``cells``:
+        None where the header does not tell; ``genes``: 0 where it cannot be read; ``bytes`` of both
+        files. Of a file compressed by gzip the bound is an estimate, from its first megabytes.
     """
     known: dict[str, Any] = {"kind": "unknown", "nnz_bound": 0, "cells": None, "genes": 0}
     known["bytes"] = 0
     with suppress(InputError, OSError):
         known["kind"] = kind_of(matrix)
-        known["bytes"] = Path(files_of(matrix)[0]).stat().st_size
+        files = [files_of(matrix)[0], *([metadata] if metadata else [])]
+        known["bytes"] = sum(Path(file).stat().st_size for file in files)
         known |= _SIZES[known["kind"]](matrix)
     return known
 

@@ -27,7 +27,6 @@ LOCKS = (
     "enable_external_access = false",
     "lock_configuration = true",
 )
-_ROWS = 20_000  # of the answer that are written at a time
 
 
 class Refused(Exception):
@@ -81,7 +80,7 @@ def answer(request: dict[str, Any], out: BinaryIO) -> None:
     if most is not None:
         found = found.limit(most + 1)
     written = 0
-    batches = found.to_arrow_reader(_ROWS)
+    batches = pa.RecordBatchReader.from_stream(found)
     with pa.ipc.new_stream(out, batches.schema) as writer:
         for batch in batches:
             written += len(batch)
