@@ -75,8 +75,10 @@ rule wgr_check:
     resources:
         mem_mb=regression.prep_mb,
         runtime=lambda wildcards, attempt: 15 * attempt,
+        # No param: another value does not repeat the check, but wgr_strict.
+        strict=int(wgr["strict"]),
     params:
-        section=joining | {"strict": wgr["strict"]},
+        section=joining,
         filesets=regression.filesets("step1"),
         step2=regression.filesets("step2"),
         code=code("wgr/wgr_check"),
@@ -84,6 +86,32 @@ rule wgr_check:
         "../envs/wgr.yaml"
     script:
         "../scripts/wgr/wgr_check.py"
+
+
+rule wgr_strict:
+    """Fail for the traits that an earlier check set aside, if that is asked for now."""
+    input:
+        check="<work>/wgr/check.json",
+    output:
+        strict="<work>/wgr/strict.txt",
+    log:
+        "<logs>/wgr/strict.log",
+    benchmark:
+        "<benchmarks>/wgr/strict.jsonl"
+    # Nothing but the page has it as input, so that another `strict` repeats no regression; nor as
+    # ancient(): Snakemake looks for no other changes in what comes after a job that is repeated.
+    priority: 100
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 300 * attempt,
+        runtime=lambda wildcards, attempt: 5 * attempt,
+    params:
+        strict=wgr["strict"],
+        code=code("wgr/wgr_strict"),
+    conda:
+        "../envs/wgr.yaml"
+    script:
+        "../scripts/wgr/wgr_strict.py"
 
 
 rule wgr_prep:
@@ -115,7 +143,7 @@ rule wgr_prep:
         mem_mb=regression.prep_mb,
         runtime=regression.prep_minutes,
     params:
-        section=joining | {"strict": False},
+        section=joining,
         screening=screening,
         block_size=wgr["block_size"],
         filesets=regression.filesets("step1"),
@@ -318,6 +346,7 @@ rule wgr_plots:
 rule wgr_report:
     """The table of traits, the account of everything read, and the page."""
     input:
+        strict="<work>/wgr/strict.txt",
         facts="<work>/wgr/study.json",
         quarantine="<results>/wgr/quarantine.tsv",
         sets=lambda wildcards: "<work>/wgr/sets.json" if wgr["burden"] else [],

@@ -186,6 +186,7 @@ def perform(job: Any) -> str:
         input=job.input,
         output=job.output,
         params=job.params,
+        resources=job.resources,
         wildcards=job.wildcards,
         threads=1,
         log=job.log,

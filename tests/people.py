@@ -16,7 +16,6 @@ SECTION = {
     "covariates": None,
     "keep": None,
     "remove": None,
-    "strict": False,
 }
 
 

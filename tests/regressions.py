@@ -36,7 +36,6 @@ SECTION = {
     "covariates": None,
     "keep": None,
     "remove": None,
-    "strict": False,
     "convention": "v4",
     "block_size": 100,
     "folds": 5,

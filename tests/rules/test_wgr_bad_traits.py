@@ -266,12 +266,22 @@ def test_a_run_ends_with_what_was_set_aside_and_strict_fails_for_the_same(study:
     before = tree_digest(Path("results/wgr"))
 
     study.section["strict"] = True
-    status, told = run(study, PREPARED)
+    status, told = run(study, PREPARED, "results/work/wgr/strict.txt")
     assert status != 0
     assert "traits.tsv: row 54, column weight: found 'heavy'; expected numbers, and NA" in told
     assert "traits.tsv: column same: constant: all 60 values are 1; leave the trait out" in told
     assert "Not everything could be made" in told
     assert tree_digest(Path("results/wgr")) == before, "what was there is left alone"
+
+
+def test_strict_fails_before_anything_is_computed(study: Genomes) -> None:
+    study.traits["same"] = [1] * 60
+    study.section = {"strict": True}
+    study.write()
+    status, told = run(study, "wgr")
+    assert status != 0
+    assert "traits.tsv: column same: constant: all 60 values are 1; leave the trait out" in told
+    assert not Path("results/wgr").exists()
 
 
 def test_what_cannot_go_on_is_told_and_leaves_nothing(study: Genomes) -> None:

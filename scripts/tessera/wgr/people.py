@@ -86,8 +86,8 @@ def join_people(
     Parameters
     ----------
     section
-        The validated section ``wgr``: `phenotypes`, `traits`, `trait_type`, `covariates`, `keep`,
-        `remove` and `strict` are used.
+        The validated section ``wgr``: `phenotypes`, `traits`, `trait_type`, `covariates`, `keep`
+        and `remove` are used.
     samples_of_filesets
         Per genotype file what to call it and its individuals, ``fid`` and ``iid`` (str), those of
         step 1 first.
@@ -98,8 +98,7 @@ def join_people(
         With every problem: of the files (see `tessera.wgr.tables`), individuals that a genotype
         file has twice, covariates that are no numbers, ids that do not fit together (fewer than
         half of the phenotypes' or of the genotyped individuals, whichever are fewer, are among
-        the other, or fewer than 10 remain), no trait that can be analysed or, if strict, any that
-        cannot.
+        the other, or fewer than 10 remain), no trait that can be analysed.
     """
     inputs = _read(section, samples_of_filesets)
     everyone = _Everyone()
@@ -139,7 +138,7 @@ def join_people(
         covariates, names = covariates[kept], [inputs.covariates.names[n] for n in kept]
     covariates = np.ascontiguousarray(covariates.T)
     judged = judge_traits(inputs.traits, in_tables[0][base], str(section["trait_type"]), covariates)
-    if judged.aside and (section["strict"] or not len(judged.values)):
+    if judged.aside and not len(judged.values):
         raise InputError(judged.aside.values())
 
     valued = np.isfinite(judged.values).any(axis=0)
