@@ -17,6 +17,9 @@ testing = screening | {
 }
 
 
+# Settings that change no result, and therefore are not on the page.
+SILENT = ("chunk_size", "keep_sums")
+
 STRAYS["wgr"] = regression.strays
 
 
@@ -197,8 +200,13 @@ rule wgr_level0:
     resources:
         mem_mb=regression.level0_mb,
         runtime=regression.level0_minutes,
+        # No param, since it changes no result.
+        kept_mb=regression.kept_mb,
     params:
         block=regression.block,
+        # For the same job of the next run, which need not find it. As an output flagged `update`,
+        # Snakemake would copy it aside before every job and repeat the job where it is lost.
+        sums="<work>/wgr/sums/{block}",
         settings=fitting,
         block_size=wgr["block_size"],
         filesets=regression.filesets("step1"),
@@ -381,7 +389,7 @@ rule wgr_report:
         mem_mb=regression.merge_mb,
         runtime=lambda wildcards, attempt: 20 * attempt,
     params:
-        settings={key: value for key, value in wgr.items() if key != "chunk_size"},
+        settings={key: value for key, value in wgr.items() if key not in SILENT},
         traits=regression.traits,
         code=code("wgr/wgr_report"),
     conda:

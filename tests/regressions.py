@@ -88,15 +88,14 @@ def _regress(folder: Path, section: dict[str, Any], step: int) -> Results:
     chromosomes = kept["chromosome"].to_numpy()
     np.savez(folder / "variants.npz", kept=kept.index.to_numpy(), chromosomes=chromosomes)
     blocks = []
-    with GenotypeReader(filesets, study.rows) as reader:
-        for each in block_list(table, section["block_size"]):
-            first = [block["chromosome"] for _, block in blocks].count(each["chromosome"])
-            path = folder / f"{each['block']}.npy"
-            level0_block(
-                path, reader, study, str(folder / "variants.npz"),
-                [each["chromosome"], first], section["block_size"], section,
-            )  # fmt: skip
-            blocks.append((str(path), each))
+    for each in block_list(table, section["block_size"]):
+        first = [block["chromosome"] for _, block in blocks].count(each["chromosome"])
+        path = folder / f"{each['block']}.npy"
+        level0_block(
+            path, filesets, study, str(folder / "variants.npz"),
+            [each["chromosome"], first], section["block_size"], section,
+        )  # fmt: skip
+        blocks.append((str(path), each))
     paths, owners = [path for path, _ in blocks], [block["chromosome"] for _, block in blocks]
     curves, loco, predictions = {}, {}, {}
     for trait in study.traits:

@@ -150,6 +150,19 @@ def test_memory_and_time_grow_with_the_study_and_with_each_attempt() -> None:
     assert big.level0_seconds() > 10 * small.level0_seconds()
 
 
+def test_what_is_kept_follows_from_headers() -> None:
+    """Factors as long as they are worth it; sums of 16 bits as long as they fit."""
+    blocks = {"block_size": 1000}
+    small, middle = large(5_000, 50_000, 10, **blocks), large(82_000, 50_000, 10, **blocks)
+    big = large(84_000, 50_000, 10, **blocks)
+    factors = 5 * (8 + 5 * 4) * 1000 * 1001 / 2 / 1e6
+    assert factors < small.kept_mb() < factors + 10
+    assert small.kept_mb() < middle.kept_mb() < factors + 20
+    assert big.kept_mb() < middle.kept_mb() - factors + 5
+    assert large(5_000, 50_000, 10, keep_sums=False).kept_mb() == 0
+    assert large(5_000, 50_000, 10, folds="loocv").kept_mb() < small.kept_mb() / 4
+
+
 def test_a_dry_run_tells_what_the_run_will_take(study: Genomes) -> None:
     section = ", ".join(f"{key}: {value}" for key, value in study.config()["wgr"].items())
     config = f"wgr={{{section.replace('None', 'null')}}}"

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from ridges import adjusted as plainly_adjusted
 from ridges import contiguous, filled, genotypes, make_cohort, others
-from tessera.wgr.gram import PANEL, Block, RawGrams, adjusted, products
+from tessera.wgr.gram import PANEL, Block, adjusted, products, trait_products
+from tessera.wgr.sums import RawGrams
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -19,16 +20,22 @@ def block_of(g):
     return Block.of(g.copy())
 
 
-def all_products(g, people, traits=None):
+def all_products(g, people):
     """Products of each fold."""
     block = block_of(g)
-    traits = np.zeros((g.shape[1], PANEL)) if traits is None else traits
-    return [products(block, block.means(), people, traits, edge) for edge in people.edges]
+    return [products(block, block.means(), people, edge) for edge in people.edges]
 
 
 def all_adjusted(g, people, traits, df):
+    """Products of adjusted genotypes of each fold, with one another and with traits."""
     block = block_of(g)
-    return adjusted(block, all_products(g, people, traits), block.means(), df)
+    means = block.means()
+    grams, loads, scales = adjusted(block, all_products(g, people), means, df)
+    with_traits = [
+        trait_products(block, means, people, traits, edge, loads, scales)
+        for edge in (people.edges if traits is not None else [])
+    ]
+    return grams, with_traits, loads, scales
 
 
 def lacking(block):
@@ -101,17 +108,14 @@ def test_products_of_filled_genotypes(seed, n_variants, n, missing, whole):
     g = genotypes(rng, n_variants, n, missing)
     if not whole:
         g = (g * np.float32(0.95) + rng.uniform(0, 0.1, g.shape)).astype(np.float32)
-    y = rng.normal(size=(n, PANEL))
     people = make_cohort(rng, n, 3, folds=3)
     full = filled(g)
-    for part, (a, b) in zip(all_products(g, people, y), people.edges, strict=True):
+    for part, (a, b) in zip(all_products(g, people), people.edges, strict=True):
         x, q = full[:, a:b], people.basis[a:b]
         raw = np.nan_to_num(g[:, a:b].astype(np.float64)) if whole else x
         np.testing.assert_allclose(part.gram, raw @ raw.T, rtol=1e-13, atol=1e-11)
         np.testing.assert_allclose(part.with_basis, x @ q, atol=1e-12)
-        np.testing.assert_allclose(part.with_traits, x @ y[a:b], atol=1e-11)
         np.testing.assert_allclose(part.basis, q.T @ q, atol=1e-13)
-        np.testing.assert_allclose(part.basis_traits, q.T @ y[a:b], atol=1e-12)
 
 
 def test_block_of_some_people_is_that_of_their_genotypes():
@@ -183,6 +187,7 @@ def test_adjusted_are_products_of_adjusted_genotypes(
     grams, with_traits, loads, scales = all_adjusted(g, people, y, df)
     for gram, right, (a, b) in zip(grams, with_traits, contiguous(n, folds), strict=True):
         np.testing.assert_allclose(gram, x[:, a:b] @ x[:, a:b].T, atol=1e-12 * n)
+        np.testing.assert_array_equal(gram, gram.T)
         np.testing.assert_allclose(right, x[:, a:b] @ y[a:b], atol=1e-12 * n)
     explicit = scales[:, None] * (filled(g) - loads @ people.basis.T)
     np.testing.assert_allclose(explicit, x, atol=1e-10)
@@ -233,8 +238,7 @@ def test_bytes_of_a_trait_do_not_depend_on_its_companions(n_variants, missing, n
     def of(columns, place):
         traits = padded(columns, np.arange(columns.shape[1]), -(-columns.shape[1] // PANEL) * PANEL)
         _, with_traits, *_ = all_adjusted(g, people, traits, people.df("v4"))
-        raw = [part.with_traits[:, place].tobytes() for part in all_products(g, people, traits)]
-        return raw, [part[:, place].tobytes() for part in with_traits]
+        return [part[:, place].tobytes() for part in with_traits]
 
     alone = of(y[:, None], 0)
     for many, place in ((1, 0), (1, 1), (4, 2), (15, 15), (16, 16), (16, 3), (40, 33), (40, 0)):

@@ -27,6 +27,7 @@ SECTION = {
     "trait_type": "qt",
     "test": "firth",
     "firth_p": 0.05,
+    "keep_sums": True,
 }
 STEPS = ("prep", "level0", "level1", "merge")
 
@@ -167,6 +168,9 @@ def test_memory_is_at_least_what_is_held():
     block = 4e-6 * 1000 * 500_000
     predictions = 8e-6 * 50 * 500_000
     assert plan.level0_mb(None, 1) > block + predictions
+    # Files of an earlier run are mapped into memory.
+    many, _ = plan_of(people=500, block_size=8000, h2_grid=[k / 21 for k in range(1, 21)])
+    assert many.level0_mb(None, 1) > many.kept_mb() > 10_000
     assert plan.level1_mb(None, 1) > 6 * 8e-6 * (500 * 5) ** 2
     chunk = at(chunk=next(iter(plan.chunks)))
     assert plan.assoc_mb(chunk, 1) > 8e-6 * 500_000 * 50 * 2 + 4e-6 * 128 * 500_000
@@ -210,7 +214,8 @@ def test_forecast_is_what_jobs_are_told():
     assert lines[0] == "100,000 people, 20 traits, 500,000 variants of step 1, 500,000 of step 2"
     scratch = 500 * 5 * 20 * 100_000 * 8 / 1e9
     assert f"level 0: 500 jobs, {plan.level0_mb(None, 1):,} MB each" in lines[1]
-    assert lines[1].endswith(f"scratch {scratch:.1f} GB")
+    kept = 500 * plan.kept_mb() / 1000
+    assert lines[1].endswith(f"scratch {scratch:.1f} GB, kept for the next run up to {kept:.1f} GB")
     hours = 500 * plan.level0_seconds() / 3600
     assert f"about {hours:.1f} hours of CPU" in lines[1]
     assert lines[2] == f"level 1: 20 jobs, {plan.level1_mb(None, 1):,} MB each"

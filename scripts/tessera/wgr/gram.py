@@ -21,9 +21,10 @@ Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
-_TILE = 2048  # people turned to double precision at a time
-_EXACT = 2**22  # people whose counts (up to 2 x 2 each) add up exactly in single precision
+_TILE = 256  # people turned to double precision at a time: a tile stays in the cache
 _NEIGHBOURS = 16  # people whose counts are turned on their side together: a line of the cache
+EXACT = 2**22
+"""People whose products of counts, up to 2 x 2 each, add up exactly in single precision."""
 PANEL = 16
 """Columns of a product: traits go through in panels of this many, the last filled up with zeros,
 because the last bit of a product may depend on its shape."""
@@ -78,59 +79,14 @@ class Block:
         return [(a, min(a + _TILE, stop)) for a in range(start, stop, _TILE)]
 
 
-class RawGrams:
-    """Gram matrices of raw counts over folds of people, each made but once.
-
-    Those of a trait that some people lack are made of those of all people, less the ones who lack
-    it: sums of whole numbers are the same by either route.
-
-    Parameters
-    ----------
-    block
-        Genotypes of all people, in whole numbers.
-    """
-
-    def __init__(self, block: Block) -> None:
-        self._block = block
-        self._of_all: dict[tuple[int, int], Singles | Floats] = {}
-
-    def _edges(self, folds: int) -> list[tuple[int, int]]:
-        return Cohort(np.arange(self._block.counts.shape[1]), np.empty((0, 0)), folds, ()).edges
-
-    def of(self, rows: Ints, fold: int, folds: int) -> Singles | Floats:
-        """Return ``(B, B)`` over some people, who are to be most of a fold of all people.
-
-        Parameters
-        ----------
-        rows
-            The people, ascending.
-        fold, folds
-            Number of the fold, from 0, and of folds.
-        """
-        counts = self._block.counts
-        start, stop = self._edges(folds)[fold]
-        everyone = np.arange(start, stop)
-        more, less = np.setdiff1d(rows, everyone), np.setdiff1d(everyone, rows)
-        if 2 * (len(more) + len(less)) > len(rows):
-            return _gram(np.take(counts, rows, axis=1))
-        if (start, stop) not in self._of_all:
-            self._of_all[start, stop] = _gram(counts[:, start:stop])
-        gram = self._of_all[start, stop]
-        if len(more):
-            gram = gram + _gram(np.take(counts, more, axis=1))
-        if len(less):
-            gram = gram - _gram(np.take(counts, less, axis=1))
-        return gram
-
-
-def _gram(counts: Singles) -> Singles | Floats:
-    """Return the exact Gram matrix of whole counts."""
-    if counts.shape[1] <= _EXACT:
+def exact_gram(counts: Singles) -> Singles | Floats:
+    """Return the exact Gram matrix ``(B, B)`` of whole counts ``(B, n)``."""
+    if counts.shape[1] <= EXACT:
         return counts @ counts.T
-    parts = range(0, counts.shape[1], _EXACT)
+    parts = range(0, counts.shape[1], EXACT)
     gram = np.zeros((len(counts), len(counts)))
     for a in parts:
-        gram += counts[:, a : a + _EXACT] @ counts[:, a : a + _EXACT].T
+        gram += counts[:, a : a + EXACT] @ counts[:, a : a + EXACT].T
     return gram
 
 
@@ -145,25 +101,22 @@ class Products:
     gram
         ``(B, B)`` of genotypes with one another; of raw counts, 0 where missing, if those are
         whole.
-    with_basis, with_traits
-        ``(B, C)`` and ``(B, P)`` float64 of genotypes with covariates and with traits.
-    basis, basis_traits
-        ``(C, C)`` of covariates with one another, ``(C, P)`` with traits.
+    with_basis
+        ``(B, C)`` float64 of genotypes with covariates.
+    basis
+        ``(C, C)`` of covariates with one another.
     """
 
     people: tuple[int, int]
     gram: Singles | Floats
     with_basis: Floats
-    with_traits: Floats
     basis: Floats
-    basis_traits: Floats
 
 
 def products(
     block: Block,
     means: Floats,
     cohort: Cohort,
-    traits: Floats,
     people: tuple[int, int],
     gram: Singles | Floats | None = None,
 ) -> Products:
@@ -175,8 +128,6 @@ def products(
         Genotypes of the cohort's people.
     means
         ``(B,)``, put in place of missing genotypes.
-    traits
-        ``(n, P)`` float64, P a multiple of `PANEL`.
     people
         First and last + 1 of them.
     gram
@@ -185,28 +136,55 @@ def products(
     start, stop = people
     basis = cohort.basis[start:stop]
     with_basis = np.zeros((len(means), basis.shape[1]))
-    with_traits = np.zeros((len(means), traits.shape[1]))
-    basis_traits = np.zeros((basis.shape[1], traits.shape[1]))
-    panels = [slice(p, p + PANEL) for p in range(0, traits.shape[1], PANEL)]
     if block.whole and gram is None:
-        gram = _gram(block.counts[:, start:stop])
+        gram = exact_gram(block.counts[:, start:stop])
     total = np.zeros((0, 0) if block.whole else (len(means), len(means)))
     for a, b in block.tiles(start, stop):
         tile = block.tile(a, b, means)
         with_basis += tile @ cohort.basis[a:b]
-        for panel in panels:
-            with_traits[:, panel] += tile @ traits[a:b, panel]
         if not block.whole:
             total += tile @ tile.T
+    return Products(people, total if gram is None else gram, with_basis, basis.T @ basis)
+
+
+def trait_products(
+    block: Block,
+    means: Floats,
+    cohort: Cohort,
+    traits: Floats,
+    people: tuple[int, int],
+    loads: Floats,
+    scales: Floats,
+) -> Floats:
+    """Return ``(B, P)`` products of adjusted genotypes with traits over a range of people.
+
+    Parameters
+    ----------
+    block
+        Genotypes of the cohort's people.
+    traits
+        ``(n, P)`` float64, P a multiple of `PANEL`.
+    people
+        First and last + 1 of them.
+    means, loads, scales
+        As `adjusted` takes and returns them.
+    """
+    start, stop = people
+    out = np.zeros((len(means), traits.shape[1]))
+    panels = [slice(p, p + PANEL) for p in range(0, traits.shape[1], PANEL)]
+    for a, b in block.tiles(start, stop):
+        tile = block.tile(a, b, means)
+        for panel in panels:
+            out[:, panel] += tile @ traits[a:b, panel]
+    basis = cohort.basis[start:stop]
     for panel in panels:
-        basis_traits[:, panel] = basis.T @ traits[start:stop, panel]
-    raw = total if gram is None else gram
-    return Products(people, raw, with_basis, with_traits, basis.T @ basis, basis_traits)
+        out[:, panel] -= loads @ (basis.T @ traits[start:stop, panel])
+    return np.asarray(scales[:, None] * out, np.float64)
 
 
 def adjusted(
     block: Block, parts: list[Products], means: Floats, df: int
-) -> tuple[list[Floats], list[Floats], Floats, Floats]:
+) -> tuple[list[Floats], Floats, Floats]:
     """Project covariates out of genotypes, and scale them, in their products.
 
     Parameters
@@ -223,9 +201,7 @@ def adjusted(
     Returns
     -------
     grams
-        ``(B, B)`` of each fold, symmetric but for rounding.
-    with_traits
-        ``(B, P)`` of each fold.
+        ``(B, B)`` of each fold, symmetric.
     loads
         ``(B, C)``: what of each genotype lies along the covariates.
     scales
@@ -248,7 +224,7 @@ def adjusted(
     # What rounding leaves of a genotype that is a combination of covariates is no variance.
     varies = left > 1e-10 * np.maximum(squares, 1)
     scales = np.divide(1.0, sd, out=np.zeros_like(sd), where=varies)
-    grams, with_traits = [], []
+    grams = []
     while parts:
         part = parts.pop(0)
         start, stop = part.people
@@ -260,23 +236,20 @@ def adjusted(
         gram = np.hstack([half, loads]) @ np.hstack([loads, half]).T
         _adjust(gram, part.gram, crossed, means, scales)
         grams.append(gram)
-        with_traits.append(scales[:, None] * (part.with_traits - _panels(loads, part.basis_traits)))
-    return grams, with_traits, loads, scales
-
-
-def _panels(left: Floats, right: Floats) -> Floats:
-    """Multiply panel by panel."""
-    return np.hstack([left @ right[:, p : p + PANEL] for p in range(0, right.shape[1], PANEL)])
+    return grams, loads, scales
 
 
 @nb.njit(nogil=True, cache=True)
 def _adjust(low_rank: Any, gram: Any, crossed: Any, means: Any, scales: Any) -> None:
-    """Put the products of adjusted genotypes in the place of what covariates explain of them."""
+    """Put the products of adjusted genotypes in the place of what covariates explain of them.
+
+    The lower triangle is computed and copied, so that the answer is symmetric to the last bit.
+    """
     size, side = len(gram), 32
     turned = np.zeros((side, side))  # a square of the transpose, which stays in the cache
     for top in range(0, size, side):
         below = min(top + side, size)
-        for left in range(0, size, side):
+        for left in range(0, below, side):
             right = min(left + side, size)
             if crossed.size:
                 for j in range(left, right):
@@ -293,6 +266,9 @@ def _adjust(low_rank: Any, gram: Any, crossed: Any, means: Any, scales: Any) -> 
                         out[k] += means[i] * row[k]
                 for k in range(right - left):
                     out[k] *= scales[i] * scales[left + k]
+            for j in range(left, right):
+                for i in range(max(top, j + 1), below):
+                    low_rank[j, i] = low_rank[i, j]
 
 
 @nb.njit(nogil=True, cache=True)

@@ -6,20 +6,19 @@ Mbatchou et al. 2021, Nature Genetics 53:1097, "Ridge regression, level 0".
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import lapack
 
 from tessera.wgr.cohort import Cohort, penalties
-from tessera.wgr.gram import PANEL, Block, RawGrams, adjusted, products
+from tessera.wgr.gram import PANEL, Block, adjusted, products, trait_products
+from tessera.wgr.kept import Shelf
+from tessera.wgr.recall import Adjustment, Recall
+from tessera.wgr.ridge import Factor, factorised, ridge
+from tessera.wgr.sums import Prints, RawGrams
 
 Floats = npt.NDArray[np.float64]
-
-_PRECISION = 3e-13  # relative size of the next refinement that is not worth it
-_ROUNDING, _CRUDE = 6e-8, 0.05
-"""Of single precision; and times the condition number, beyond which a factor in it would not do."""
-_MOST = 30  # refinements; three are usual
 
 
 def level0(
@@ -30,6 +29,8 @@ def level0(
     n_variants: int,
     convention: str,
     raw: RawGrams | None = None,
+    shelf: Shelf | None = None,
+    prints: Prints | None = None,
 ) -> Iterator[Floats]:
     """Predict traits from a block of variants, each person by models that have not seen it.
 
@@ -47,6 +48,10 @@ def level0(
         ``v1`` or ``v4``.
     raw
         Gram matrices of all people of the study, of which those of the cohort can be made.
+    shelf
+        Has what an earlier run kept of these people and traits, and keeps that of this one.
+    prints
+        Fingerprints of the cohort's people; needed with a shelf.
 
     Yields
     ------
@@ -55,16 +60,16 @@ def level0(
         there is nothing to tell. In single precision predictions near 0 would lose the digits
         that REGENIE prints.
     """
-    many = traits.shape[1]
-    padded = np.zeros((len(traits), -(-many // PANEL) * PANEL))
-    padded[:, :many] = traits
-    means = block.means()
     lambdas = penalties(h2, n_variants, convention)
     df = cohort.df(convention)
     if cohort.folds:
-        panels = _folds(block, means, padded, cohort, lambdas, df, raw)
+        recall = None
+        if shelf is not None and prints is not None and block.whole:
+            recall = Recall(shelf, prints, cohort, len(block.counts), lambdas, df)
+        panels = _folds(block, traits, cohort, lambdas, df, raw, recall)
     else:
-        panels = _one_out(block, means, padded, cohort, lambdas, df)
+        panels = _one_out(block, traits, cohort, lambdas, df, raw)
+    many = traits.shape[1]
     for first, panel in zip(range(0, many, PANEL), panels, strict=True):
         for place in range(min(PANEL, many - first)):
             yield _standardised(panel[:, place])
@@ -77,136 +82,126 @@ def _standardised(predictions: Floats) -> Floats:
     return np.divide(centred, sd, out=np.zeros_like(centred), where=sd > 0)
 
 
+def _padded(columns: Floats) -> Floats:
+    """Fill up ``(n, T)`` columns with zeros to whole panels, row by row in memory."""
+    many = columns.shape[1]
+    out = np.zeros((len(columns), many + -many % PANEL))
+    out[:, :many] = columns
+    return out
+
+
 def _folds(
     block: Block,
-    means: Floats,
+    traits: Floats,
+    cohort: Cohort,
+    lambdas: Floats,
+    df: int,
+    raw: RawGrams | None,
+    recall: Recall | None,
+) -> Iterator[Floats]:
+    """Yield ``(L, PANEL, n)`` predictions of each fold by what the others taught."""
+    many, size = traits.shape[1], len(block.counts)
+    known, found = recall.solutions(traits) if recall else (None, {})
+    new = [column for column in range(many) if column not in found]
+    solutions = np.zeros((cohort.folds, len(lambdas), size, many + -many % PANEL))
+    for column, solution in found.items():
+        solutions[:, :, :, column] = solution
+    if new or known is None:
+        known, learned = _learned(block, traits[:, new], cohort, lambdas, df, raw, recall)
+        solutions[:, :, :, new] = learned
+        if recall:
+            recall.keep_solutions(traits, known, np.moveaxis(solutions[..., :many], 3, 0))
+    for p in range(0, many, PANEL):
+        out = np.empty((len(lambdas), PANEL, len(traits)))
+        for edge, solution in zip(cohort.edges, solutions, strict=True):
+            # One product for the shrinkages of a panel of traits.
+            panel = np.hstack(list(solution[:, :, p : p + PANEL]))
+            shift = known.loads.T @ panel
+            for a, b in block.tiles(*edge):
+                values = block.tile(a, b, known.means).T @ panel - cohort.basis[a:b] @ shift
+                out[:, :, a:b] = values.T.reshape(len(lambdas), PANEL, b - a)
+        yield out
+
+
+def _learned(
+    block: Block,
+    traits: Floats,
+    cohort: Cohort,
+    lambdas: Floats,
+    df: int,
+    raw: RawGrams | None,
+    recall: Recall | None,
+) -> tuple[Adjustment, Floats]:
+    """Return ``(K, L, B, T)`` coefficients of raw genotypes that those outside of a fold teach."""
+    kept = recall.systems() if recall else None
+    if kept:
+        known, systems = kept
+    else:
+        known, systems = _systems(block, cohort, lambdas, df, raw, recall)
+    padded = _padded(traits)
+    parts = [
+        trait_products(block, known.means, cohort, padded, edge, known.loads, known.scales)
+        for edge in cohort.edges
+    ]
+    right = sum(parts[1:], parts[0].copy())
+    out = np.empty((cohort.folds, len(lambdas), len(block.counts), traits.shape[1]))
+    for part, (others, factors), answer in zip(parts, systems, out, strict=True):
+        solution = ridge(others, right - part, lambdas, factors) * known.scales[:, None]
+        answer[:] = solution[:, :, : traits.shape[1]]
+    return known, out
+
+
+def _systems(
+    block: Block,
+    cohort: Cohort,
+    lambdas: Floats,
+    df: int,
+    raw: RawGrams | None,
+    recall: Recall | None,
+) -> tuple[Adjustment, Iterator[tuple[Floats, list[Factor]]]]:
+    """Sum up over those outside of each fold, and factorise."""
+    means = block.means()
+    parts = []
+    for k, (start, stop) in enumerate(cohort.edges):
+        gram = None
+        if raw is not None and block.whole:
+            gram = raw.of(cohort.rows[start:stop], k, cohort.folds)
+        parts.append(products(block, means, cohort, (start, stop), gram))
+    grams, loads, scales = adjusted(block, parts, means, df)
+    known = Adjustment(means, loads, scales)
+
+    def each() -> Iterator[tuple[Floats, list[Factor]]]:
+        total = sum(grams[1:], grams[0].copy())
+        with recall.keep_systems(known) if recall else nullcontext() as keep:
+            while grams:
+                others = np.subtract(total, grams[0], out=grams.pop(0))
+                factors = factorised(others, lambdas)
+                if keep:
+                    keep(others, factors)
+                yield others, factors
+
+    return known, each()
+
+
+def _one_out(
+    block: Block,
     traits: Floats,
     cohort: Cohort,
     lambdas: Floats,
     df: int,
     raw: RawGrams | None,
 ) -> Iterator[Floats]:
-    """Yield ``(L, PANEL, n)`` predictions of each fold by what the others taught."""
-    parts = []
-    for k, (start, stop) in enumerate(cohort.edges):
-        gram = None
-        if raw is not None and block.whole:
-            gram = raw.of(cohort.rows[start:stop], k, cohort.folds)
-        parts.append(products(block, means, cohort, traits, (start, stop), gram))
-    grams, with_traits, loads, scales = adjusted(block, parts, means, df)
-    gram, right = sum(grams[1:], grams[0].copy()), sum(with_traits[1:], with_traits[0].copy())
-    solutions = []
-    while grams:
-        others = np.subtract(gram, grams[0], out=grams.pop(0))
-        solutions.append(ridge(others, right - with_traits.pop(0), lambdas) * scales[:, None])
-    del gram, others
-    for p in range(0, traits.shape[1], PANEL):
-        out = np.empty((len(lambdas), PANEL, len(traits)))
-        for edge, solution in zip(cohort.edges, solutions, strict=True):
-            # One product for the shrinkages of a panel of traits.
-            panel = np.hstack(list(solution[:, :, p : p + PANEL]))
-            shift = loads.T @ panel
-            for a, b in block.tiles(*edge):
-                values = block.tile(a, b, means).T @ panel - cohort.basis[a:b] @ shift
-                out[:, :, a:b] = values.T.reshape(len(lambdas), PANEL, b - a)
-        yield out
-
-
-def ridge(gram: Floats, right: Floats, lambdas: Floats) -> Floats:
-    """Solve (A + lambda I) x = b for several lambdas and right-hand sides.
-
-    Parameters
-    ----------
-    gram
-        ``(B, B)`` positive semi-definite.
-    right
-        ``(B, P)``, P a multiple of `PANEL`.
-    lambdas
-        ``(L,)``, above 0.
-
-    Returns
-    -------
-    ndarray
-        ``(L, B, P)``.
-
-    Notes
-    -----
-    Cholesky factors in single precision, whose solutions are refined by residuals in double
-    precision (Wilkinson; Higham 2002, chapter 12). Each column is refined until its next step
-    would be rounding, whatever the others need.
-    """
-    largest = float(np.abs(gram).sum(axis=1).max(initial=0.0))
-    crude = [_ROUNDING * (1 + largest / penalty) < _CRUDE for penalty in lambdas]
-    single = gram.astype(np.float32)
-    factors = [
-        _factor(single if enough else gram, penalty)
-        for enough, penalty in zip(crude, lambdas, strict=True)
-    ]
-    out = np.empty((len(lambdas), *right.shape))
-    for p in range(0, right.shape[1], PANEL):
-        out[:, :, p : p + PANEL] = _refined(gram, right[:, p : p + PANEL], lambdas, factors)
-    return out
-
-
-Factor = npt.NDArray[np.float32] | Floats
-"""A Cholesky factor by columns."""
-
-
-def _factor(gram: Factor, penalty: float) -> Factor:
-    """Factorise, in the precision of the matrix."""
-    matrix = gram.copy()
-    matrix.ravel()[:: len(gram) + 1] += matrix.dtype.type(penalty)
-    factorise = lapack.spotrf if matrix.dtype == np.float32 else lapack.dpotrf
-    # The transpose of a symmetric matrix by rows is one by columns, as LAPACK has them.
-    factor, info = factorise(matrix.T, lower=1, overwrite_a=1, clean=0)
-    if info:
-        raise ArithmeticError(f"a ridge matrix has no Cholesky factor ({info})")
-    answer: Factor = factor
-    return answer
-
-
-def _refined(gram: Floats, wanted: Floats, lambdas: Floats, factors: Sequence[Factor]) -> Floats:
-    """Return ``(L, B, PANEL)`` solutions for one panel of right-hand sides."""
-    x = np.stack([_solved(factor, wanted) for factor in factors]).astype(np.float64)
-    before = np.abs(x).max(axis=1)
-    going = before > 0  # a column is refined until its next step would be rounding
-    # One product for all penalties is the quickest. Later it is one at a time, of a shape that does
-    # not depend on what else is refined.
-    together = np.hsplit(gram @ np.hstack(list(x)), len(x))
-    for turn in range(_MOST):
-        for number in np.flatnonzero(going.any(axis=1)).tolist():
-            product = together[number] if turn == 0 else gram @ x[number]
-            residual = wanted - product - lambdas[number] * x[number]
-            step = _solved(factors[number], residual)
-            x[number] += np.where(going[number], step, 0)
-            size = np.abs(step).max(axis=0)
-            # As a step is to the one before, the next one will be to it.
-            ratio = np.divide(size, before[number], out=np.ones(PANEL), where=before[number] > size)
-            going[number] &= size * ratio > _PRECISION * np.abs(x[number]).max(axis=0)
-            before[number] = size
-        if not going.any():
-            break
-    return x
-
-
-def _solved(factor: Factor, right: Floats) -> Floats:
-    solve = lapack.spotrs if factor.dtype == np.float32 else lapack.dpotrs
-    # A copy in any case, because it is written into.
-    copied = np.array(right, factor.dtype, order="F")
-    answer: Floats = solve(factor, copied, lower=1, overwrite_b=1)[0]
-    return answer
-
-
-def _one_out(
-    block: Block, means: Floats, traits: Floats, cohort: Cohort, lambdas: Floats, df: int
-) -> Iterator[Floats]:
     """Yield ``(L, PANEL, n)`` predictions of each person by what all others taught.
 
     By the leverage: with H = (A + lambda I)^-1 and v = g' H g of a person, the prediction without
     that person is (g' H G y - v y) / (1 - v).
     """
-    part = products(block, means, cohort, traits, (0, len(traits)))
-    (gram,), (right,), loads, scales = adjusted(block, [part], means, df)
+    means = block.means()
+    whole = raw.of(cohort.rows, 0, 1) if raw is not None and block.whole else None
+    part = products(block, means, cohort, (0, len(traits)), whole)
+    (gram,), loads, scales = adjusted(block, [part], means, df)
+    traits = _padded(traits)
+    right = trait_products(block, means, cohort, traits, (0, len(traits)), loads, scales)
     values, vectors = np.linalg.eigh(gram)
     values = np.maximum(values, 0)
     for p in range(0, traits.shape[1], PANEL):

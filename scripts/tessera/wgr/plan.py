@@ -20,6 +20,7 @@ _SYRK, _CHOLESKY, _DGEMM = 6e10, 3e10, 1.5e10
 _READ = 3e8  # genotypes read per second
 _CHUNK_SECONDS = 120
 _MOST_CHUNKS = 4000
+_MOST_FACTORED = 10  # times as many people as make sums cost what factors do
 _MOST_RESULTS = 3_000_000  # tests of a job of step 2, of 64 bytes each, which it holds at a time
 SETS = 200
 """Sets of a job that makes burden masks."""
@@ -30,6 +31,16 @@ def read_study(section: Mapping[str, Any], converted: str) -> dict[str, Any]:
     from tessera.wgr.inputs import read_inputs
 
     return read_inputs(section, converted)
+
+
+def kept_always(size: int, folds: int, grid: int, traits: int, each: int) -> int:
+    """Return the bytes that a block keeps: sums, of `each` bytes, and coefficients of traits."""
+    return folds * (each * size * (size + 1) // 2 + 8 * grid * size * traits) + 64 * 8 * size
+
+
+def kept_factors(size: int, folds: int, grid: int) -> int:
+    """Return the bytes that a block keeps of one set of people: matrices and their factors."""
+    return folds * (8 + 4 * grid) * size * (size + 1) // 2
 
 
 class Plan:
@@ -191,13 +202,41 @@ class Plan:
         return 8e-6 * variants * self._people
 
     def level0_mb(self, wildcards: object, attempt: int) -> int:
-        """Return the memory of a block: its genotypes, 15 matrices, predictions of a panel."""
-        size = min(self._section["block_size"], self._most_in_a_block)
-        matrices = 15 * 8e-6 * size**2
-        grid = len(self._section["h2_grid"])
-        out = 8e-6 * self._people * (grid * 20 + 2 * len(self.traits()))
+        """Return the memory of a block: genotypes, matrices, coefficients, predictions."""
+        size = self._block_size
+        grid, traits, folds = len(self._section["h2_grid"]), len(self.traits()), self._folds
+        matrices = (7 + 1.5 * folds) * 8e-6 * size**2
+        if self._section["keep_sums"]:  # files that are mapped
+            matrices = max(matrices, (32 + folds * (4 + 2 * grid)) * 1e-6 * size**2)
+        coefficients = 3 * 8e-6 * folds * grid * size * traits
+        out = 8e-6 * self._people * (grid * 20 + 2 * traits)
         tile = 16e-6 * 2048 * size
-        return attempt * math.ceil(_BASE_MB + self._read_mb(size) + matrices + out + tile)
+        return attempt * math.ceil(
+            _BASE_MB + self._read_mb(size) + matrices + coefficients + out + tile
+        )
+
+    def kept_mb(self, wildcards: object = None) -> int:
+        """Return what a job of level 0 may leave for that of the next run; 0, nothing."""
+        if not self._section["keep_sums"]:
+            return 0
+        size, folds, grid = self._block_size, self._folds, len(self._section["h2_grid"])
+        traits = len(self.traits())
+        each = 2 if self._people / folds < 2**14 else 4
+        kept = kept_always(size, folds, grid, traits, each) + 8 * self._people * 4
+        # Of one set of people, that of the most traits. Where sums take much longer than factors,
+        # these are not worth their place.
+        if self._people < _MOST_FACTORED * folds * grid * size / 3:
+            kept += kept_factors(size, folds, grid)
+        return math.ceil(1e-6 * kept)
+
+    @property
+    def _block_size(self) -> int:
+        return min(int(self._section["block_size"]), self._most_in_a_block)
+
+    @property
+    def _folds(self) -> int:
+        """Folds of level 0, where `loocv` has one sum over all people."""
+        return 1 if self._section["folds"] == "loocv" else int(self._section["folds"])
 
     @property
     def _most_in_a_block(self) -> int:
@@ -206,11 +245,10 @@ class Plan:
 
     def level0_seconds(self) -> float:
         """Return the time of one full block."""
-        size = min(self._section["block_size"], self._most_in_a_block)
+        size, folds = self._block_size, self._folds
         grid, people = len(self._section["h2_grid"]), self._people
         traits = 16 * math.ceil(len(self.traits()) / 16)
         alone = self._section["folds"] == "loocv"
-        folds = 1 if alone else int(self._section["folds"])
         seconds = size * people / _READ + people * size**2 / _SYRK
         seconds += folds * grid * size**3 / 3 / _CHOLESKY
         seconds += 2 * people * size * (grid * traits + size * alone) / _DGEMM
@@ -235,8 +273,7 @@ class Plan:
         """Return the wall time of level 1; of a binary trait, some ten iterations of each fit."""
         times = 1.0
         if self._section["trait_type"] == "bt":
-            folds = 1 if self._section["folds"] == "loocv" else int(self._section["folds"])
-            times = 10.0 * folds * len(self._section["h2_grid"])
+            times = 10.0 * self._folds * len(self._section["h2_grid"])
         seconds = times * (
             self._people * self._features**2 / _DGEMM + 8 * self._people * self._features / 1e9
         )
@@ -287,7 +324,8 @@ class Plan:
             f"{people:,} people, {traits} traits, {variants:,} variants of step 1, "
             f"{tests:,} of step 2",
             f"level 0: {len(self.blocks):,} jobs, {self.level0_mb(None, 1):,} MB each, "
-            f"about {hours0:.1f} hours of CPU; scratch {scratch:,.1f} GB",
+            f"about {hours0:.1f} hours of CPU; scratch {scratch:,.1f} GB, "
+            f"kept for the next run up to {1e-3 * len(self.blocks) * self.kept_mb():,.1f} GB",
             f"level 1: {traits} jobs, {self.level1_mb(None, 1):,} MB each",
         ]
         if name is not None:

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tessera.filesets import Fileset
 from tessera.genotypes import GenotypeReader
 from tessera.wgr.cohort import Cohort, scaled_trait
-from tessera.wgr.gram import Block, RawGrams
+from tessera.wgr.gram import Block
+from tessera.wgr.kept import Shelf
 from tessera.wgr.level0 import level0
 from tessera.wgr.level1 import (
     Features,
@@ -23,22 +25,26 @@ from tessera.wgr.level1 import (
     loco,
 )
 from tessera.wgr.logistic import NotConverged, fit_null
+from tessera.wgr.plan import kept_always
 from tessera.wgr.prepare import block_places
 from tessera.wgr.study import Study
+from tessera.wgr.sums import RawGrams, fingerprints
 from tessera.wgr.variants import N_CHROMOSOMES, read_at
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Singles = npt.NDArray[np.float32]
 
 
 def level0_block(
     place: Path,
-    reader: GenotypeReader,
+    filesets: Sequence[Fileset],
     study: Study,
     variants: str,
     block: Sequence[int],
     size: int,
     settings: Mapping[str, Any],
+    shelf: Shelf | None = None,
 ) -> None:
     """Write the predictions of one block, ``(T, L, n)`` float64: 0 for those without the trait.
 
@@ -46,12 +52,16 @@ def level0_block(
 
     Parameters
     ----------
+    filesets
+        Of step 1.
     variants
         The ``.npz`` of the variants that are kept.
     block
         Chromosome, and number of the block there.
     settings
         ``convention``, ``folds``, ``h2_grid``.
+    shelf
+        Has what an earlier run kept of this block, and keeps what the next one may need.
     """
     with np.load(variants) as held:
         kept, chromosomes = held["kept"], held["chromosomes"]
@@ -59,10 +69,25 @@ def level0_block(
     grid = list(settings["h2_grid"]) if len(places) else []
     shape = (len(study.traits), len(grid), len(study.ids))
     out = np.lib.format.open_memmap(place, mode="w+", dtype=np.float64, shape=shape)
+
+    def read(rows: Sequence[Ints]) -> Singles:
+        with GenotypeReader(filesets, rows) as reader:
+            return read_at(reader, places)
+
     if len(places):
-        everyone = Block.of(read_at(reader, places))
-        raw = RawGrams(everyone)
-        for cohort in study.cohorts(settings["folds"]):
+        rows = study.rows[: len(filesets)]
+        everyone = Block.of(read(rows))
+        if shelf is not None and not everyone.whole:
+            shelf.notes.append("Dosages are no whole numbers, of which nothing is kept.")
+            shelf.sweep()
+            shelf = None
+        prints = fingerprints(everyone) if shelf else None
+        if shelf:
+            folds = 1 if settings["folds"] == "loocv" else settings["folds"]
+            shelf.charge(kept_always(len(places), folds, len(grid), len(study.traits), 2))
+        raw = RawGrams(everyone, prints, shelf, np.stack(rows), read)
+        # What there is room for is kept of those first that have the most traits.
+        for cohort in sorted(study.cohorts(settings["folds"]), key=lambda each: -len(each.members)):
             scaled = np.column_stack(
                 [
                     scaled_trait(study.values[t, cohort.rows], cohort, settings["convention"])[0]
@@ -77,9 +102,15 @@ def level0_block(
                 len(kept),
                 settings["convention"],
                 raw,
+                shelf,
+                None if prints is None else prints[cohort.rows],
             )
             for trait, own in zip(cohort.members, predictions, strict=True):
                 out[trait][:, cohort.rows] = own
+            raw.spare(cohort.folds or 1)
+        if shelf:
+            raw.keep()
+            shelf.sweep()
     out.flush()
 
 
