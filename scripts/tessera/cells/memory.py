@@ -43,7 +43,7 @@ def part_mb(batch_nnz: int, cells: int | None, genes: int) -> float:
 
 def assemble_mb(batch_nnz: int, cells: int | None, genes: int, columns: int = _COLUMNS) -> float:
     """Return the memory of putting a version together, and of looking at it; see `ingest_mb`."""
-    return 380 + 1e-6 * (56 * batch_nnz + _table(cells or 0, columns) + 200 * genes)
+    return 480 + 1e-6 * (56 * batch_nnz + _table(cells or 0, columns) + 200 * genes)
 
 
 def batch_for(memory_mb: float) -> int:

@@ -58,9 +58,7 @@ def read_datasets(section: Mapping[str, Any], schemas: Path) -> dict[str, Any]:
         problems.append(Problem("config", "cells.datasets", "no sheet is named", remedy))
     if problems:
         raise InputError(problems)
-    rows = read_sheet(
-        section["datasets"], load_schema(schemas, "cells_datasets"), key=["dataset"]
-    )
+    rows = read_sheet(section["datasets"], load_schema(schemas, "cells_datasets"), key=["dataset"])
     named = {str(row["dataset"]): row for row in rows}
     files = {
         name: files_of(str(row["matrix"])) + ([str(row["metadata"])] if row["metadata"] else [])
@@ -168,9 +166,7 @@ class Plan:
 
         def files(wildcards: Any) -> list[str]:
             each = self.parts(template)(wildcards)
-            return [
-                path.replace("{grouping}", name) for name in self._groupings for path in each
-            ]
+            return [path.replace("{grouping}", name) for name in self._groupings for path in each]
 
         return files
 
