@@ -38,7 +38,7 @@ def ingest_mb(batch_nnz: int, cells: int | None, genes: int, columns: int = _COL
 
 def part_mb(batch_nnz: int, cells: int | None, genes: int) -> float:
     """Return the memory of transposing and aggregating a part of the genes; see `ingest_mb`."""
-    return 340 + 1e-6 * (28 * batch_nnz + 160 * (cells or 0) + 100 * genes)
+    return 330 + 1e-6 * (26 * batch_nnz + 100 * (cells or 0) + 100 * genes)
 
 
 def assemble_mb(batch_nnz: int, cells: int | None, genes: int, columns: int = _COLUMNS) -> float:
