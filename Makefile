@@ -79,6 +79,7 @@ bench: $(READY)  ## measure beside the peers (docs/develop.md); writes benchmark
 	PYTHONPATH=scripts $(BIN)/python benchmarks/wgr/step2.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/wgr/nplus1.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/cells/kernels.py
+	PYTHONPATH=scripts $(BIN)/python benchmarks/cells/memory.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/cells/reading.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/cells/service.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/cells/torture.py

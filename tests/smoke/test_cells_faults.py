@@ -97,10 +97,11 @@ def test_a_new_version_takes_the_place_of_the_old_and_can_be_taken_back(done: Pa
     assert new != old
     table = Cells(str(done / STORE), "upload").gene("GAPDH", "cell_type")
     assert table["n"].tolist() == [2, 1]
-    command = [sys.executable, str(ROOT / "scripts/cells.py"), "--store", str(done / STORE)]
+    command = [sys.executable, str(ROOT / "scripts/cells.py"), "rollback"]
     back = subprocess.run(
-        [*command, "--dataset", "upload", "rollback"], capture_output=True, text=True, check=False
-    )
+        [*command, "--store", str(done / STORE), "--dataset", "upload"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert back.returncode == 0, back.stderr
     assert versions_of(done)["upload"] == old
     # The run finds that what it published is no longer what readers see only if asked to.

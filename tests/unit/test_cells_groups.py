@@ -38,6 +38,21 @@ def test_small_groups_are_left_out():
     assert groups.codes.tolist() == [1, -1, 1, 0, 0, 1, -1]
 
 
+def test_columns_may_be_called_like_those_of_the_table():
+    cells = CELLS.rename(columns={"kind": "group", "donor": "n"})
+    groups, expected = groups_of(cells, ["group", "n"]), groups_of(CELLS, ["kind", "donor"])
+    assert groups.table.columns.tolist() == ["group", "group_", "n_", "n"]
+    assert groups.labels == expected.labels
+    assert groups.codes.tolist() == expected.codes.tolist()
+
+
+def test_categories_are_taken_as_their_text():
+    cells = CELLS.astype({"kind": "category", "donor": "category"})
+    once, again = groups_of(cells, ["kind", "donor"]), groups_of(CELLS, ["kind", "donor"])
+    assert once.codes.tolist() == again.codes.tolist()
+    assert once.table.to_dict("list") == again.table.to_dict("list")
+
+
 def test_groups_do_not_depend_on_the_order_of_cells():
     turned = CELLS.iloc[::-1].reset_index(drop=True)
     once, again = groups_of(CELLS, ["kind"]), groups_of(turned, ["kind"])

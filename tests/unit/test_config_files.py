@@ -135,6 +135,7 @@ def test_contract_of_defaults():
         "remove": None,
         "burden": None,
         "chunk_size": "auto",
+        "keep_sums": True,
         "strict": False,
     }
     assert DEFAULTS["cells"] == {

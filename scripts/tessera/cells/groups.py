@@ -25,7 +25,8 @@ class Groups:
         ``(cells,)`` int32: number of each cell's group, -1 for a cell of a group left out.
     table
         One row per group, by label in the order of code points: ``group`` its label, the columns of
-        the grouping, and ``n`` int64, its number of cells.
+        the grouping (``group_`` and ``n_`` where they have such a name), and ``n`` int64, its
+        number of cells.
     """
 
     codes: npt.NDArray[np.int32]
@@ -59,8 +60,13 @@ def groups_of(cells: pd.DataFrame, columns: Sequence[str], min_cells: int = 1) -
     InputError
         If two combinations of values have one label, or no group has enough cells.
     """
-    table = cells.groupby(list(columns), sort=False, observed=True).size().reset_index(name="n")
-    table.insert(0, "group", table[list(columns)].agg(JOIN.join, axis=1))
+    # A column of the metadata may be called like one of the table.
+    names = [f"{name}_" if name in ("group", "n") else name for name in columns]
+    own = cells[list(columns)].set_axis(names, axis=1)
+    sizes = own.groupby(names, sort=False, observed=True).size()
+    table = sizes.index.to_frame(index=False).astype(object)
+    table.insert(0, "group", [JOIN.join(row) for row in table.itertuples(index=False)])
+    table["n"] = sizes.to_numpy(np.int64)
     place = f"column {' and '.join(columns)}"
     twice = sorted(table["group"][table["group"].duplicated()])
     if twice:
@@ -71,6 +77,6 @@ def groups_of(cells: pd.DataFrame, columns: Sequence[str], min_cells: int = 1) -
     if table.empty:
         what = f"no group has {min_cells} cells or more"
         raise InputError(Problem("metadata", place, what, "lower cells.min_cells"))
-    keys = pd.MultiIndex.from_frame(table[list(columns)])
-    codes = keys.get_indexer(pd.MultiIndex.from_frame(cells[list(columns)]))
-    return Groups(codes.astype(np.int32), table.astype({"n": np.int64}))
+    keys = pd.MultiIndex.from_frame(table[names])
+    codes = keys.get_indexer(pd.MultiIndex.from_frame(own))
+    return Groups(codes.astype(np.int32), table)
