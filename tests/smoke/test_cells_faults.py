@@ -15,12 +15,12 @@ from tessera.cells.reading import Cells
 from tools import ROOT, copy_house, exists, kill_and_resume, plan, snakemake, tree_digest
 
 STORE = "results/cells/store"
-TILED = ["--config", "threads=1", "cells={batch_nnz: 20000}"]
+TILED = ["--config", "threads=1", "cells={batch_nnz: 100000}"]
 MOMENTS = (
-    "results/work/cells/*/.tmp-rows/00001.*",
+    "results/work/cells/*/verdict.json",
     "results/work/cells/tissue/stats/*/*.npy",
-    "results/work/cells/*/.tmp-version",
-    f"{STORE}/*/versions/.tmp-*",
+    "results/work/cells/*/version",
+    f"{STORE}/*/CURRENT",
 )
 
 
@@ -53,7 +53,7 @@ def upload(folder: Path, text: str) -> None:
 
 
 def test_killed_and_resumed_in_other_tiles(finished: Path, tmp_path: Path) -> None:
-    """Batches of 20,000 values, one thread, kill -9 four times: the same bytes are published."""
+    """Batches of 100,000 values, one thread, kill -9 four times: the same bytes are published."""
     house = copy_house(tmp_path / "house")
     shutil.copytree(finished / "toy/cells", house / "toy/cells")
     kill_and_resume(house, ["cells", *TILED], map(exists, MOMENTS))
