@@ -133,10 +133,10 @@ def test_settings_rerun_what_they_touch_and_nothing_else(done: Path) -> None:
 
 
 def test_changed_files_rerun_their_dataset_alone(done: Path) -> None:
-    path = done / "toy/cells/data/upload.zip"
-    content = path.read_bytes()
+    path = done / "toy/cells/data/tenx.metadata.tsv"
+    text = path.read_text()
     path.unlink()
-    path.write_bytes(content)
+    path.write_text(f"{text}extra\tAstro\tD1\t41\n")
     counts = plan(done, ["cells"]).counts
     assert counts["cells_ingest"] == counts["cells_publish"] == 1
 
