@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sized
 from dataclasses import asdict, dataclass
 
 
@@ -48,3 +48,36 @@ class InputError(Exception):
     def __init__(self, problems: Problem | Iterable[Problem]) -> None:
         self.problems = (problems,) if isinstance(problems, Problem) else tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def told(
+    file: str,
+    faults: Sized,
+    tell: Callable[[int], tuple[str, str]],
+    remedy: str,
+    *,
+    most: int = 10,
+    least: bool = False,
+) -> list[Problem]:
+    """Return problems for the first faults of a kind, and one that counts the others.
+
+    Parameters
+    ----------
+    file
+        The file they are in.
+    faults
+        The faults, which are counted only.
+    tell
+        Number of a fault, from 0, to the place and what is wrong there.
+    remedy
+        What to do about them.
+    most
+        How many are told one by one.
+    least
+        Whether reading ended early, so that there may be more.
+    """
+    problems = [Problem(file, *tell(number), remedy) for number in range(min(len(faults), most))]
+    if len(faults) > most:
+        count = f"{'at least ' if least else ''}{len(faults) - most:,} more of this kind"
+        problems.append(Problem(file, "", count, "correct them in the same way"))
+    return problems

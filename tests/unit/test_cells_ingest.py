@@ -155,7 +155,7 @@ def test_values_of_one_cell_and_gene_are_refused_in_any_order(tmp_path):
     twice = Triples(np.zeros(24, int), np.repeat(np.arange(8), 3), np.ones(24), 1, list("abcdefgh"))
     lines = told(twice, tmp_path / "many")
     assert lines[0] == f"m.csv: cell c0, gene a: {sentence}"
-    assert lines[5:] == ["m.csv: 11 more faults of this kind; correct them in the same way."]
+    assert lines[5:] == ["m.csv: 11 more of this kind; correct them in the same way."]
 
 
 def test_values_that_are_not_finite_are_refused(tmp_path):

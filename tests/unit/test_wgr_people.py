@@ -196,7 +196,7 @@ def test_covariates_that_are_no_numbers_are_errors(write):
         "c.txt: row 2, column Y1: found 'm'; expected a number, or NA where there is none.",
         "c.txt: row 3, column Y1: found 'f'; expected a number, or NA where there is none.",
     ]
-    assert lines[10] == "c.txt: 11 more faults of this kind; correct them in the same way."
+    assert lines[10] == "c.txt: 11 more of this kind; correct them in the same way."
 
 
 def test_constant_and_collinear_covariates_are_named_and_dropped(write):

@@ -156,11 +156,11 @@ def test_all_faults_of_rows_and_header_at_once(write):
     assert lines[0] == (
         "t.txt: row 2: found 2 cells where the header has 3; write NA where there is no value."
     )
-    assert lines[10:] == ["t.txt: 3 more faults of this kind; correct them in the same way."]
+    assert lines[10:] == ["t.txt: 3 more of this kind; correct them in the same way."]
     assert told(read_table, write("FID IID A\n1 1\n")) == lines[:1]
     lines = told(read_table, write("IID A\n" + "5 1\n" * 12))
     assert lines[0] == "t.txt: row 3: IID 5 is already in row 2; keep one row of each individual."
-    assert lines[10:] == ["t.txt: 1 more faults of this kind; correct them in the same way."]
+    assert lines[10:] == ["t.txt: 1 more of this kind; correct them in the same way."]
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Callable, Sequence
+from functools import partial
 
+from tessera import errors
 from tessera.errors import Problem
 
 TOLD = 5
 """Faults of a kind that are told one by one."""
+told = partial(errors.told, most=TOLD)
 COUNTED = 1000
 """Faults of a file after which reading ends."""
 
@@ -20,36 +23,6 @@ RAGGED = "give each row as many as the header, which begins with a name for the 
 Place = Callable[[int], str]
 
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-
-
-def told(
-    file: str,
-    faults: Sized,
-    tell: Callable[[int], tuple[str, str]],
-    remedy: str,
-    *,
-    least: bool = False,
-) -> list[Problem]:
-    """Return problems for the first faults of a kind, and one that counts the others.
-
-    Parameters
-    ----------
-    file
-        The file they are in.
-    faults
-        The faults, which are counted only.
-    tell
-        Number of a fault, from 0, to the place and what is wrong there.
-    remedy
-        What to do about them.
-    least
-        Whether reading ended early, so that there may be more.
-    """
-    problems = [Problem(file, *tell(number), remedy) for number in range(min(len(faults), TOLD))]
-    if len(faults) > TOLD:
-        count = f"{'at least ' if least else ''}{len(faults) - TOLD:,} more of this kind"
-        problems.append(Problem(file, "", count, "correct them in the same way"))
-    return problems
 
 
 def shown(text: str) -> str:

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from tessera.cells import entries
+from tessera.cells.faults import TOLD, told
 from tessera.cells.gene_names import GeneNames
 from tessera.cells.layout import Array, mapped, save, tile_path
 from tessera.cells.normalize import cpm, is_log
 from tessera.errors import Problem
 
-_SHOWN = 5
 _MERGED = 1 << 20  # values whose genes are made one at a time
 
 
@@ -83,7 +83,7 @@ class RowTiles:
             return
         fault = self._faults.setdefault(kind, _Fault())
         fault.many += len(places)
-        for place in places[: _SHOWN - len(fault.shown)].tolist():
+        for place in places[: TOLD - len(fault.shown)].tolist():
             gene = None if genes is None else names[genes[place]]
             fault.shown.append((int(cells[place]), gene, float(values[place])))
 
@@ -205,15 +205,17 @@ class RowTiles:
         cell_names
             Names of the cells.
         """
-        problems = []
+        problems: list[Problem] = []
         for kind, fault in self._faults.items():
             what, remedy = _SENTENCES[kind]
-            for cell, gene, value in fault.shown:
-                place = f"cell {cell_names[cell]}" + (f", gene {gene}" if gene is not None else "")
-                problems.append(Problem(file, place, what.format(value=value), remedy))
-            if fault.many > len(fault.shown):
-                more = f"{fault.many - len(fault.shown):,} more faults of this kind"
-                problems.append(Problem(file, "", more, "correct them in the same way"))
+            sentences = [
+                (
+                    f"cell {cell_names[cell]}" + (f", gene {gene}" if gene is not None else ""),
+                    what.format(value=value),
+                )
+                for cell, gene, value in fault.shown
+            ]
+            problems += told(file, range(fault.many), sentences.__getitem__, remedy)
         return problems
 
 

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tessera.errors import InputError, Problem
+from tessera.errors import InputError, Problem, told
 from tessera.wgr.mismatch import LEAST_SHARE, joined, mismatch
-from tessera.wgr.tables import Table, read_ids, read_table, told
+from tessera.wgr.tables import Table, read_ids, read_table
 from tessera.wgr.traits import MIN_PEOPLE, judge_traits
 
 Floats = npt.NDArray[np.float64]

@@ -13,7 +13,7 @@ import io
 import itertools
 import math
 import zlib
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from tessera.config import did_you_mean
-from tessera.errors import InputError, Problem
+from tessera.errors import InputError, Problem, told
 from tessera.plink_tables import unreadable
 
 Floats = npt.NDArray[np.float64]
@@ -184,29 +184,6 @@ def read_ids(path: str) -> pd.DataFrame:
         remedy = "write FID and IID in all rows, or IID alone in all"
         raise InputError(told(path, wrong, lambda n: (f"row {wrong[n]}", what), remedy))
     return pd.DataFrame(list(rows.values()), columns=keys, dtype=str)
-
-
-def told(
-    file: str, faults: Sized, tell: Callable[[int], tuple[str, str]], remedy: str
-) -> list[Problem]:
-    """Return problems for the first 10 faults of a kind, and one that counts the others.
-
-    Parameters
-    ----------
-    file
-        The file they are in.
-    faults
-        The faults, which are counted only.
-    tell
-        Number of a fault, from 0, to the place and what is wrong there.
-    remedy
-        What to do about them.
-    """
-    problems = [Problem(file, *tell(number), remedy) for number in range(min(len(faults), TOLD))]
-    if len(faults) > TOLD:
-        more = f"{len(faults) - TOLD} more faults of this kind"
-        problems.append(Problem(file, "", more, "correct them in the same way"))
-    return problems
 
 
 class _Text:
