@@ -136,3 +136,14 @@ def served(store: Path, host: str = "127.0.0.1") -> Iterator[Server]:
         server.should_exit = True
         thread.join()
         listening.close()
+
+
+def refused(server, path, status):
+    """Return the sentences with which a service refuses a question."""
+    answer = server.get(path)
+    assert answer.status == status
+    assert answer.headers["content-type"] == "application/json"
+    assert "etag" not in answer.headers
+    said = answer.json["error"].splitlines()
+    assert len(said) == len(answer.json["problems"])
+    return said

@@ -22,7 +22,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
-from machine import peak_mb, processor
+from machine import processor
+
+from tessera.job import peak_mb
 
 HERE = Path(__file__).resolve()
 BATCH = 4_000_000

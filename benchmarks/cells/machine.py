@@ -1,19 +1,8 @@
-"""What a process took, and on what machine."""
+"""On what machine something was measured."""
 
 from __future__ import annotations
 
 from pathlib import Path
-
-
-def peak_mb() -> float:
-    """Return the largest memory of this process, in MB.
-
-    Not `resource.getrusage`: what that tells of a process begins with the memory of its parent.
-    """
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) * 1.024e-3
-    raise OSError("the kernel does not tell")
 
 
 def processor() -> str:

@@ -22,9 +22,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
-from machine import peak_mb
 
 from tessera.cells.memory import ingest_mb, part_mb
+from tessera.job import peak_mb
 
 HERE = Path(__file__).resolve()
 LARGE = 450_000  # cells of the large matrix

@@ -150,7 +150,19 @@ class Job:
 def _cost() -> str:
     """Tell what this process took: exact, where Snakemake's benchmarks are sampled."""
     own = resource.getrusage(resource.RUSAGE_SELF)
-    return f"Took {own.ru_utime + own.ru_stime:.2f} s of CPU, {own.ru_maxrss * 1.024e-3:.0f} MB."
+    return f"Took {own.ru_utime + own.ru_stime:.2f} s of CPU, {peak_mb():.0f} MB."
+
+
+def peak_mb() -> float:
+    """Return the largest memory that this process has held, in MB.
+
+    Linux tells it exactly; what ``getrusage`` tells begins with the memory of the parent process.
+    """
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) * 1.024e-3
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1.024e-3
 
 
 class _Lines:

@@ -70,6 +70,24 @@ def aside_table(aside: Sequence[Mapping[str, str]], key: str, name: str) -> Tabl
     return Table((name, "File and place", "What is wrong", "What to do"), rows)
 
 
+def settings_table(settings: Mapping[str, Any]) -> Table:
+    """Show settings in the words of a reader: yes and no, lists with commas."""
+    return Table(("Setting", "Value"), [(key, _setting(value)) for key, value in settings.items()])
+
+
+def _setting(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key}: {_setting(part)}" for key, part in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        parts = [
+            f"[{_setting(part)}]" if isinstance(part, list) else _setting(part) for part in value
+        ]
+        return ", ".join(parts)
+    if isinstance(value, bool):  # 1 == True, so no look-up
+        return "yes" if value else "no"
+    return "not set" if value is None else str(value)
+
+
 def reasons(dropped: Mapping[str, int]) -> list[str]:
     """Tell why items were dropped, and how many each time."""
     return [f"{reason}: {n:,}" for reason, n in dropped.items() if n]

@@ -19,53 +19,18 @@ def brain():
     return services.tissue(1)
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    """To be read only."""
-    return services.make_store(tmp_path_factory.mktemp("service"))
-
-
-@pytest.fixture(scope="module")
-def server(store):
-    with services.served(store) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def get(server):
-    """Ask for something that there is."""
-
-    def ask(path):
-        answer = server.get(path)
-        assert answer.status == 200, answer.body
-        assert answer.headers["content-type"] == "application/json"
-        return answer.json
-
-    return ask
-
-
 def of_group(brain, gene, group, by=("cell_type",)):
     labels = brain.cells[list(by)].agg("|".join, axis=1)
     return brain.counts[(labels == group).to_numpy(), brain.genes.index(gene)]
 
 
-def refused(server, path, status):
-    answer = server.get(path)
-    assert answer.status == status
-    assert answer.headers["content-type"] == "application/json"
-    assert "etag" not in answer.headers
-    said = answer.json["error"].splitlines()
-    assert len(said) == len(answer.json["problems"])
-    return said
-
-
 # ---- what there is ----
 
 
-def test_datasets(get, store):
+def test_datasets(get, shared_store):
     found = get("/api/datasets")["datasets"]
     assert [one["dataset"] for one in found] == ["brain", "hostile", "logs"]
-    now = open_store(store).current("brain").version
+    now = open_store(shared_store).current("brain").version
     assert found[0] == {
         "version": now, "dataset": "brain", "cells": 90, "genes": 9,
         "nnz": found[0]["nnz"], "groupings": ["cell_type", "cell_type+sex"],
@@ -313,13 +278,13 @@ def test_sql_gives_what_json_has_no_form_for(get):
     ],
 )
 def test_sql_reads_the_views_and_nothing_else(server, query, tmp_path):
-    assert refused(server, f"/api/brain/sql?q={quote(query.format(tmp_path))}", 400)
+    assert services.refused(server, f"/api/brain/sql?q={quote(query.format(tmp_path))}", 400)
     assert not list(tmp_path.iterdir())
 
 
 def test_sql_is_bounded_in_rows(server, monkeypatch):
     monkeypatch.setattr(answers, "ROWS", 5)
-    assert refused(server, "/api/brain/sql?q=SELECT+*+FROM+cell_type", 400) == [
+    assert services.refused(server, "/api/brain/sql?q=SELECT+*+FROM+cell_type", 400) == [
         "SQL: the answer has more than 5 rows; add LIMIT 5, or let SQL add up."
     ]
 
@@ -327,7 +292,7 @@ def test_sql_is_bounded_in_rows(server, monkeypatch):
 def test_sql_is_bounded_in_time(server, monkeypatch):
     monkeypatch.setattr(answers, "SECONDS", 0.5)
     slow = "SELECT sum(a.range * b.range) FROM range(10000000) a, range(10000000) b"
-    assert refused(server, f"/api/brain/sql?q={quote(slow)}", 400) == [
+    assert services.refused(server, f"/api/brain/sql?q={quote(slow)}", 400) == [
         "SQL: the query takes longer than 0.5 s; ask for less."
     ]
 

@@ -14,41 +14,6 @@ from tools import ROOT
 SCRIPTS = sorted(path.name for path in PAGE.glob("*.js"))
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    """To be read only."""
-    return services.make_store(tmp_path_factory.mktemp("service"))
-
-
-@pytest.fixture(scope="module")
-def server(store):
-    with services.served(store) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def get(server):
-    """Ask for something that there is."""
-
-    def ask(path):
-        answer = server.get(path)
-        assert answer.status == 200, answer.body
-        assert answer.headers["content-type"] == "application/json"
-        return answer.json
-
-    return ask
-
-
-def refused(server, path, status):
-    answer = server.get(path)
-    assert answer.status == status
-    assert answer.headers["content-type"] == "application/json"
-    assert "etag" not in answer.headers
-    said = answer.json["error"].splitlines()
-    assert len(said) == len(answer.json["problems"])
-    return said
-
-
 # ---- errors ----
 
 
@@ -131,7 +96,7 @@ def refused(server, path, status):
     ids=lambda value: value.split("?")[0] if isinstance(value, str) else None,
 )  # fmt: skip
 def test_errors_say_what_and_what_to_do(server, path, status, said):
-    assert refused(server, path, status) == said
+    assert services.refused(server, path, status) == said
 
 
 @pytest.mark.parametrize("path", ["/api", "/api/", "/nothing", "/api/brain", "/api/brain/infos"])
@@ -178,7 +143,9 @@ def test_no_path_leads_out(server, path):
     "grouping", ["../../CURRENT", "..", "/etc", "cell_type/..", "cell_type/../cell_type", "\0"]
 )
 def test_no_grouping_leads_out(server, grouping):
-    said = refused(server, f"/api/brain/gene/Gad1?grouping={quote(grouping, safe='')}", 400)
+    said = services.refused(
+        server, f"/api/brain/gene/Gad1?grouping={quote(grouping, safe='')}", 400
+    )
     assert said[0].startswith(f"brain: has no grouping {grouping}".rstrip())
 
 
@@ -224,11 +191,11 @@ def test_names_of_this_machine_are_known(server, host):
     assert server.get("/api/datasets", Host=host).status == 200
 
 
-def test_a_given_host_is_known_by_its_name(store):
-    with services.served(store, "cells.lab.example") as running:
+def test_a_given_host_is_known_by_its_name(shared_store):
+    with services.served(shared_store, "cells.lab.example") as running:
         assert running.get("/api/datasets", Host="cells.lab.example").status == 200
         assert running.get("/api/datasets", Host="other.lab.example").status == 400
-    with services.served(store, "0.0.0.0") as running:
+    with services.served(shared_store, "0.0.0.0") as running:
         assert running.get("/api/datasets", Host="anything.example").status == 200
 
 
@@ -258,9 +225,9 @@ def test_the_page_names_no_other_host_and_puts_no_data_into_html(server, name):
 # ---- versions ----
 
 
-def test_an_answer_that_is_known_is_not_sent_again(server, store):
+def test_an_answer_that_is_known_is_not_sent_again(server, shared_store):
     first = server.get("/api/brain/violin/Gad1")
-    version = open_store(store).current("brain").version
+    version = open_store(shared_store).current("brain").version
     assert first.json["version"] == version
     assert first.headers["etag"] == f'"{version}-1"'
     for known in (
@@ -341,8 +308,8 @@ def test_a_damaged_store_is_told_without_its_place(tmp_path):
     assert str(tmp_path) not in answer.body.decode()
 
 
-def test_the_command_serves_a_free_port_and_stops_in_peace(store):
-    command = [sys.executable, str(ROOT / "scripts/cells.py"), "serve", "--store", str(store)]
+def test_the_command_serves_a_free_port_and_stops_in_peace(shared_store):
+    command = [sys.executable, ROOT / "scripts/cells.py", "serve", "--store", shared_store]
     process = subprocess.Popen([*command, "--port", "0"], stderr=subprocess.PIPE, text=True)
     try:
         said = process.stderr.readline()

@@ -17,6 +17,7 @@ from tessera.page import (
     account_table,
     aside_table,
     html_page,
+    settings_table,
 )
 
 NOUNS = {
@@ -68,7 +69,7 @@ def cells_page(
         ]
     sections += [
         Section("What was read and used", [account_table(ledger, NOUNS)]),
-        Section("Settings", [_settings(settings)]),
+        Section("Settings", [settings_table(settings)]),
         Section("Set aside", [aside_table(aside, "dataset", "Dataset")]),
     ]
     return html_page(
@@ -251,16 +252,3 @@ def _examples(summary: Mapping[str, Any]) -> tuple[str, str]:
             if not gene["gene"].startswith("-") and not row["group"].startswith("-"):
                 return gene["gene"], row["group"]
     return "GENE", "GROUP"
-
-
-def _settings(settings: Mapping[str, Any]) -> Table:
-    return Table(("Setting", "Value"), [(key, _setting(value)) for key, value in settings.items()])
-
-
-def _setting(value: Any) -> str:
-    if isinstance(value, list):
-        inner = [f"[{_setting(part)}]" if isinstance(part, list) else str(part) for part in value]
-        return ", ".join(inner)
-    if isinstance(value, bool):  # 1 == True, so no look-up
-        return "yes" if value else "no"
-    return "not set" if value is None else str(value)

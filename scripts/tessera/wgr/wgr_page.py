@@ -18,6 +18,7 @@ from tessera.page import (
     aside_table,
     html_page,
     reasons,
+    settings_table,
 )
 from tessera.wgr.summary import GENOME_WIDE, MOST, SUGGESTIVE, Summary, chromosome_name
 
@@ -80,7 +81,7 @@ def wgr_page(
         explain = False
     sections += [
         Section("What was read and used", [account_table(ledger, _NOUNS)]),
-        Section("Settings", [_settings(settings)]),
+        Section("Settings", [settings_table(settings)]),
         Section("Set aside", [aside_table(aside, "trait", "Trait")]),
     ]
     return html_page(
@@ -271,15 +272,3 @@ def _results(table: pd.DataFrame, noun: str, second: str, cells: Iterable[str]) 
         for row, cell in zip(table.itertuples(), cells, strict=True)
     ]
     return Table(header, rows)
-
-
-def _setting(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "; ".join(f"{key}: {_setting(part)}" for key, part in value.items())
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(map(_setting, value))
-    return {None: "not set", True: "yes", False: "no"}.get(value, str(value))
-
-
-def _settings(settings: Mapping[str, Any]) -> Table:
-    return Table(("Setting", "Value"), [(key, _setting(value)) for key, value in settings.items()])
