@@ -7,8 +7,9 @@ READY := $(VENV)/.ready
 PROFILE ?= profiles/local
 # Of a run elsewhere: make resume ARGS="--directory STUDY --configfile STUDY/config.yaml"
 ARGS ?=
-# Two at a time, a file's tests one after the other; those of whole runs use both cores themselves.
-FAST := $(BIN)/python -m pytest -n 2 --dist loadfile tests/unit tests/rules tests/dag
+# Two at a time, a file's tests one after the other.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+FAST := $(PYTEST) tests/unit tests/rules tests/dag
 RUN := $(BIN)/snakemake --profile $(PROFILE) $(ARGS)
 
 .PHONY: help demo toy resume report serve test test-fast lint format bench bench-stein dag docs lock clean
@@ -45,7 +46,7 @@ serve: $(READY)  ## show published expression matrices in a browser, at http://1
 
 test: $(READY)  ## all tests
 	$(FAST)
-	$(BIN)/python -m pytest tests/smoke
+	$(PYTEST) tests/smoke
 
 test-fast: $(READY)  ## the tests that take seconds: unit, rules, dag
 	$(FAST)
@@ -83,6 +84,10 @@ bench: $(READY)  ## measure beside the peers (docs/develop.md); writes benchmark
 	PYTHONPATH=scripts $(BIN)/python benchmarks/cells/reading.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/cells/service.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/cells/torture.py
+	PYTHONPATH=scripts $(BIN)/python benchmarks/imaging/kernels.py
+	PYTHONPATH=scripts $(BIN)/python benchmarks/imaging/grid.py
+	PYTHONPATH=scripts $(BIN)/python benchmarks/imaging/memory.py
+	PYTHONPATH=scripts $(BIN)/python benchmarks/imaging/database.py
 
 bench-stein: $(READY)  ## the scan of Stein et al. 2010 in its full size, on two cores
 	PYTHONPATH=scripts $(BIN)/python benchmarks/vgwas/stein.py

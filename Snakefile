@@ -44,6 +44,9 @@ wildcard_constraints:
     dataset=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
     part=r"\d+of\d+",
     grouping=r"[^/]+",
+    image=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
+    filter=r"[A-Za-z0-9.+-]+",
+    params=r"[A-Za-z0-9.+-]+_[A-Za-z0-9.+-]+_[A-Za-z0-9.+-]+",
 
 
 report: "report/workflow.rst"
@@ -57,6 +60,8 @@ include: "rules/astro_quality.smk"
 include: "rules/vgwas.smk"
 include: "rules/wgr.smk"
 include: "rules/cells.smk"
+include: "rules/imaging.smk"
+include: "rules/imaging_study.smk"
 
 
 rule all:

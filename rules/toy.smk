@@ -9,6 +9,7 @@ rule toy:
         vgwas="<toy>/vgwas/images.tsv",
         wgr="<toy>/wgr/data",
         cells="<toy>/cells/datasets.tsv",
+        imaging="<toy>/imaging/images.tsv",
 
 
 rule toy_neuro:
@@ -118,3 +119,25 @@ rule toy_cells:
         "../envs/cells.yaml"
     script:
         "../scripts/toy/toy_cells.py"
+
+
+rule toy_imaging:
+    """Simulated volumes whose objects are known, real pictures, and a damaged one."""
+    output:
+        sheet="<toy>/imaging/images.tsv",
+        data=directory("<toy>/imaging/data"),
+    log:
+        "<logs>/toy/imaging.log",
+    benchmark:
+        "<benchmarks>/toy/imaging.jsonl"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 600 * attempt,
+        runtime=lambda wildcards, attempt: 10 * attempt,
+    params:
+        seed=config["seed"],
+        code=code("toy/toy_imaging"),
+    conda:
+        "../envs/imaging.yaml"
+    script:
+        "../scripts/toy/toy_imaging.py"

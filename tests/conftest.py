@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from threadpoolctl import threadpool_limits
 
-from tools import House, copy_house, snakemake
+from tools import House, copy_house, made_once, shared_by_workers, snakemake
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,8 +36,8 @@ def reference_data(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Compile kernels once for all runs of the session, not once per folder."""
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(tmp_path_factory.mktemp("numba")))
+    """Compile kernels once for all runs and workers of the session, not once per folder."""
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(shared_by_workers(tmp_path_factory) / "numba"))
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +55,12 @@ def house(tmp_path: Path) -> House:
 @pytest.fixture(scope="session")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the toy data, made once for all tests; not to be written to."""
-    folder = tmp_path_factory.mktemp("toy")
-    run = snakemake(folder, "toy")
-    assert run.returncode == 0, run.stderr
-    return folder
+
+    def make(folder: Path) -> None:
+        run = snakemake(folder, "toy")
+        assert run.returncode == 0, run.stderr
+
+    return made_once(shared_by_workers(tmp_path_factory) / "toy", make)
 
 
 @pytest.fixture

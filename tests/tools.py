@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
@@ -15,6 +16,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -176,3 +179,22 @@ def of_here_and_now(path: Path, content: bytes, folder: Path) -> bool:
 def columns_told(row: str) -> list[str]:
     """Return the names of columns in a row of a table of the docs."""
     return [cell for part in row.split(";") for cell in re.findall(r"`(\w+)`", part.split(":")[0])]
+
+
+def shared_by_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder that all workers of pytest-xdist have in common, or that of the session."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
+    """Make a folder unless another worker made it, or wait while that is at it."""
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            place = folder.with_suffix(".part")
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir()
+            make(place)
+            place.rename(folder)
+    return folder

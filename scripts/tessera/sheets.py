@@ -22,7 +22,9 @@ _LISTED = 200  # entries of a folder compared with a missing name: hundreds may 
 _AS_TEXT = "save it as tab-separated text in UTF-8"
 
 
-def read_sheet(path: Path | str, schema: Schema, *, key: Sequence[str]) -> list[Row]:
+def read_sheet(
+    path: Path | str, schema: Schema, *, key: Sequence[str], others: bool = False
+) -> list[Row]:
     r"""Read a tab-separated sheet with a header and validate each cell.
 
     UTF-8 with or without byte-order mark, any line ending, quoted cells; blank lines and lines
@@ -40,11 +42,15 @@ def read_sheet(path: Path | str, schema: Schema, *, key: Sequence[str]) -> list[
         ``required`` may be absent or null.
     key
         Columns whose values together identify a row.
+    others
+        Whether columns that the schema does not name, but allows (``additionalProperties``), are
+        returned as well, as text.
 
     Returns
     -------
     list of dict
-        One per row, with all columns of the schema; paths are usable from the working directory.
+        One per row, with all columns of the schema, and then the others; paths are usable from the
+        working directory.
 
     Raises
     ------
@@ -52,7 +58,7 @@ def read_sheet(path: Path | str, schema: Schema, *, key: Sequence[str]) -> list[
         With every fault of the sheet. A place counts lines of the file from 1:
         ``row 3, column bval``.
     """
-    sheet = _Sheet(str(path), schema)
+    sheet = _Sheet(str(path), schema, others)
     lines = sheet.split(_read_text(Path(path)))
     if not lines:
         raise InputError(Problem(str(path), "", "the sheet is empty", "add a header and rows"))
@@ -73,6 +79,7 @@ class _Sheet:
 
     file: str
     schema: Schema
+    others: bool = False
     columns: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
@@ -126,7 +133,8 @@ class _Sheet:
     def read_row(self, number: int, cells: list[str]) -> Row:
         """Convert and check the cells of one row."""
         cells = _trimmed(cells, len(self.columns))
-        row: Row = dict.fromkeys(self.schema["properties"])
+        named = [*self.schema["properties"], *(self.columns if self.others else [])]
+        row: Row = dict.fromkeys(named)
         if len(cells) != len(self.columns):
             what = f"found {len(cells)} cells where the header has {len(self.columns)}"
             self.add(f"row {number}", what, "separate all cells by one tab, empty ones as well")
@@ -137,7 +145,7 @@ class _Sheet:
         return row
 
     def read_cell(self, place: str, name: str, text: str) -> Cell:
-        column = self.schema["properties"][name]
+        column = self.schema["properties"].get(name, {"type": "string"})
         if not text or text.casefold() == "n/a":
             if name in self.schema["required"]:
                 what = f"found {text}" if text else "the cell is empty"

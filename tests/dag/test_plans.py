@@ -40,6 +40,10 @@ STEPS = {
         *("check", "ingest", "transpose", "aggregate", "assemble", "verify", "publish", "gc"),
         *("figures", "report"),
     ),
+    "imaging": (
+        *("check", "convert", "histogram", "threshold", "segment", "merge", "objects"),
+        *("database", "compare", "report"),
+    ),
 }
 
 

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from tools import snakemake
+from tools import made_once, shared_by_workers, snakemake
 
 
 @pytest.fixture(scope="session")
 def finished(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which all pipelines ran to their end; not to be written to."""
-    folder = tmp_path_factory.mktemp("finished")
-    shutil.copytree(toy / "toy", folder / "toy")
-    run = snakemake(folder)
-    assert run.returncode == 0, run.stderr
-    return folder
+
+    def make(folder: Path) -> None:
+        shutil.copytree(toy / "toy", folder / "toy")
+        run = snakemake(folder)
+        assert run.returncode == 0, run.stderr
+
+    return made_once(shared_by_workers(tmp_path_factory) / "finished", make)

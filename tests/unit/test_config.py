@@ -232,12 +232,12 @@ def test_null_is_no_section_where_that_is_not_allowed():
             {"pipelines": []},
             "pipelines: found []; "
             "expected a list (not empty, no repeats), each entry one of neuro, astro, vgwas, "
-            "wgr, cells.",
+            "wgr, cells, imaging.",
         ),
         (
             {"pipelines": ["nuro"]},
-            "pipelines, entry 1: found 'nuro'; expected one of neuro, astro, vgwas, wgr, cells "
-            "(did you mean neuro?).",
+            "pipelines, entry 1: found 'nuro'; expected one of neuro, astro, vgwas, wgr, cells, "
+            "imaging (did you mean neuro?).",
         ),
         (
             {"wgr": {"burden": 5}},

@@ -22,6 +22,8 @@ STATISTICS = [
     *("n", "count_nonzero", "fraction", "sum", "mean", "var", "min", "max", "median"),
     *("percentiles", "trimmed_mean"),
 ]
+PROPERTIES = ["volume", "centroid", "bbox", "intensity", "border", "moments", "anisotropy"]
+PROPERTIES += ["equivalent_diameter", "extent"]
 
 
 def test_contract_of_defaults():
@@ -153,6 +155,22 @@ def test_contract_of_defaults():
         "store": "results/cells/store",
         "strict": False,
     }
+    assert DEFAULTS["imaging"] == {
+        "images": None,
+        "filter": [{"name": "none"}],
+        "threshold": [{"name": "otsu"}],
+        "polarity": "bright",
+        "morphology": [{"op": "none"}],
+        "connectivity": 26,
+        "min_size": 0,
+        "border": "flag",
+        "tile": "auto",
+        "properties": PROPERTIES,
+        "write_labels": False,
+        "approximate": None,
+        "slice": None,
+        "strict": False,
+    }
     top = {key: DEFAULTS[key] for key in ("pipelines", "seed", "threads", "memory_mb")}
     assert top == {"pipelines": ["neuro"], "seed": 1, "threads": 2, "memory_mb": 1100}
 
@@ -165,7 +183,7 @@ def test_shipped_config_is_the_defaults_with_the_toy_sheet():
     validated = validate_config(shipped, SCHEMA)
     assert shipped == before, "the given configuration is left untouched"
     expected = deepcopy(DEFAULTS)
-    expected["pipelines"] = ["neuro", "astro", "vgwas", "wgr", "cells"]
+    expected["pipelines"] = ["neuro", "astro", "vgwas", "wgr", "cells", "imaging"]
     expected["neuro"]["subjects"] = "toy/neuro/subjects.tsv"
     toy = {"ra": 0.0, "dec": -5.0, "pixel_scale": 0.27, "patch_pixels": 700, "overlap_pixels": 60}
     expected["astro"]["visits"] = "toy/astro/visits.tsv"
@@ -173,6 +191,12 @@ def test_shipped_config_is_the_defaults_with_the_toy_sheet():
     expected["astro"]["reference_catalogue"] = "toy/astro/data/reference.ecsv"
     expected["cells"]["datasets"] = "toy/cells/datasets.tsv"
     expected["cells"]["groupings"] = [["cell_type"], ["cell_type", "donor"]]
+    expected["imaging"] |= {
+        "images": "toy/imaging/images.tsv",
+        "filter": [{"name": "gaussian", "sigma": 1}],
+        "threshold": [{"name": "otsu"}, {"name": "li"}],
+        "morphology": [{"op": "none"}, {"op": "open", "radius": 1}],
+    }
     data = "toy/vgwas/data"
     expected["vgwas"] |= {
         "genotypes": f"{data}/cohort",
@@ -213,7 +237,8 @@ def test_schemas_are_valid_and_help(path):
     Draft202012Validator.check_schema(schema)
     for key, part in [("", schema), *walk(schema)]:
         if "properties" in part:
-            assert part["additionalProperties"] is False, key
+            open_sheet = path.stem == "imaging_images"  # its other columns tell of the sample
+            assert part["additionalProperties"] is open_sheet, key
     for key, part in walk(schema):
         assert part["description"].endswith("."), key
         assert expectation(part), key
@@ -244,7 +269,7 @@ def test_reference_page_names_every_key_and_column():
     page = subprocess.run(run, env=env, capture_output=True, text=True, check=True).stdout
     assert page == config_page(SCHEMAS)
     for key, part in walk(SCHEMA):
-        short = re.sub(r"^(neuro|astro|vgwas|wgr|cells)\.", "", key)
+        short = re.sub(r"^(neuro|astro|vgwas|wgr|cells|imaging)\.", "", key)
         assert f"`{short}`" in page or key.startswith("pathvars."), key
         assert part["description"] in page, key
     assert "| `burden` | section or null | `null` |" in page

@@ -310,3 +310,16 @@ def test_any_bytes_are_read_or_refused(content):
     Path("s.tsv").write_bytes(COLUMNS.encode() + b"\n" + content)
     with contextlib.suppress(InputError):
         assert read_sheet("s.tsv", SCHEMA, key=KEY)
+
+
+def test_other_columns_are_returned_as_text_if_asked_for():
+    table = TABLE | {"additionalProperties": True}
+    name = sheet("site\tname\tage\tgroup", "1\tx\t3\tn/a", "02\ty\t\tb")
+    assert read_sheet(name, table, key=("name",), others=True) == [
+        {"name": "x", "age": 3.0, "count": None, "sex": None, "site": "1", "group": None},
+        {"name": "y", "age": None, "count": None, "sex": None, "site": "02", "group": "b"},
+    ]
+    plain = read_sheet(name, table, key=("name",))
+    assert [list(row) for row in plain] == [["name", "age", "count", "sex"]] * 2
+    with pytest.raises(InputError, match="unknown column"):
+        read_sheet(name, TABLE, key=("name",), others=True)
