@@ -119,7 +119,7 @@ def test_settings_touch_their_own_steps_and_no_others(toy: Path) -> None:
             ["imaging.tile: is 8, less than the 14 voxels", "make it 14 or more, or auto"],
         ),
         ({"connectivity": 12}, ["imaging.connectivity", "expected one of 4, 6, 8, 18, 26"]),
-        ({"filter": [{"name": "gausian", "sigma": 1}]}, ["did you mean gaussian?"]),
+        ({"filter": [{"name": "gaussan", "sigma": 1}]}, ["did you mean gaussian?"]),
         ({"morphology": [{"op": "open", "radius": 0}]}, ["imaging.morphology, entry 1.radius"]),
     ],
 )  # fmt: skip
