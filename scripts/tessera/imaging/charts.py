@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from tessera.figures import (
     BLUE,
@@ -90,12 +92,19 @@ def size_chart(
                 high, edges, color=_COLOURS[k] if named else _FAINT, lw=1.3 if named else 0.8,
                 label=short(point) if named else None, baseline=None,
             )  # fmt: skip
-        panel.set_xscale("log")
         panel.set_title(short(image), parse_math=False)
+        if of_image.empty:
+            _nothing(panel, "no object to tell the size of")
+            panel.set_axis_off()
+            continue
+        panel.set_xscale("log")
+        # A decade at least: its ends are what is labelled.
+        panel.set_xlim(*_decades(float(of_image["low"].min()), float(of_image["high"].max())))
+        panel.xaxis.set_minor_formatter(NullFormatter())
+        panel.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         panel.set_ylim(bottom=0)
-    if len(of := sizes[sizes["image"].isin(shown)]) == 0:
-        _nothing(panels[0], "no object")
-    elif len(params) > 1:
+    of = sizes[sizes["image"].isin(shown)]
+    if len(of) and len(params) > 1:
         _legend(figure, panels, sorted(set(of["params"]) & set(params), key=params.index))
     figure.supxlabel(axis, fontsize=9)
     figure.supylabel("objects", fontsize=9)
@@ -133,6 +142,7 @@ def stability_chart(counts: pd.DataFrame, parameters: pd.DataFrame, images: Sequ
                 line["_place"], line["objects"], color=_COLOURS[k % len(_COLOURS)], lw=1.2, ms=4,
                 marker=_MARKERS[k % len(_MARKERS)], label=short(each), clip_on=False,
             )  # fmt: skip
+        panel.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         panel.set_ylim(0, max(1.0, 1.08 * float(rows["objects"].max())) if len(rows) else 1.0)
         panel.set_title(short(image), parse_math=False)
         if not name:
@@ -250,6 +260,11 @@ def _legend(figure: Figure, panels: Sequence[Axes], order: Sequence[str]) -> Non
     )  # fmt: skip
     for text in legend.get_texts():
         text.set_parse_math(False)
+
+
+def _decades(low: float, high: float) -> tuple[float, float]:
+    """Return powers of ten around a range."""
+    return 10.0 ** math.floor(math.log10(low)), 10.0 ** math.ceil(math.log10(high))
 
 
 def _nothing(panel: Axes, words: str) -> None:

@@ -113,14 +113,14 @@ def imaging_page(
 def _facts(
     ledger: Mapping[str, Any], settings: Mapping[str, Any], comparison: Comparison
 ) -> list[tuple[str, str]]:
-    images = ledger["images"]
+    images, least = ledger["images"], max(settings["min_size"], 1)
     borders = {"keep": "kept", "flag": "kept, and left out of sizes", "drop": "dropped"}
     return [
         ("Images", f"{images['used']:,} of {images['read']:,} measured"),
         ("Points of the grid", f"{len(comparison.parameters):,}"),
         ("Objects, over all points", f"{ledger['objects']['used']:,}"),
         ("Connectivity", str(settings["connectivity"])),
-        ("Smallest object", f"{max(settings['min_size'], 1):,} voxels"),
+        ("Objects have at least", f"{least:,} voxel{'s' if least > 1 else ''}"),
         ("Objects at the border", borders[settings["border"]]),
     ]
 
