@@ -11,6 +11,10 @@ from tessera.errors import InputError
 from tessera.imaging.boxes import whole
 from tessera.imaging.volume import Volume, convert, look
 
+COPY = "copy the file again from where it came."
+GREY = "save it as grey values, one channel in a file (in Fiji: Image > Type > 8-bit or 16-bit)."
+TYPES = ["uint8", "int8", "uint16", "int16", "float32", "float64"]
+
 
 def voxels(shape=(5, 40, 33), dtype="uint8", seed=0):
     """Return values that use the whole range of a type."""
@@ -70,3 +74,13 @@ def write_ome_zarr(path, values, axes="zyx", version=3, unit="micrometer", scale
     array = group.create_array("0", shape=values.shape, dtype=values.dtype, **how)
     array[...] = values
     return path
+
+
+def outcome(path, values, folder):
+    try:
+        header, found = read(path, folder, memory_mb=300)
+    except InputError as error:
+        lines = str(error).splitlines()
+        return "refused" if all(x.isprintable() and x[:2] == "a." for x in lines) else "wrong"
+    same = header.dtype == values.dtype and found.size == values.size
+    return "right" if same and np.array_equal(found.reshape(values.shape), values) else "wrong"

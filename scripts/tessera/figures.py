@@ -19,6 +19,7 @@ from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 
 # Okabe & Ito's palette: told apart with any colour vision.
 BLUE, VERMILION, ORANGE, GREEN, SKY = "#0072B2", "#D55E00", "#E69F00", "#009E73", "#56B4E9"
+PALETTE = (BLUE, VERMILION, GREEN, ORANGE, SKY, "#CC79A7", "#1f2933", "#F0E442")
 GREY = "#6b7280"
 QUANTITY_MAP = "viridis"  # perceptually uniform: equal steps of value look equal
 
@@ -55,6 +56,11 @@ def png(figure: Figure) -> bytes:
     buffer = BytesIO()
     FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def shorten(name: str, longest: int = 24) -> str:
+    """Cut a name that is too long for a chart."""
+    return name if len(name) <= longest else name[: longest - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 class AxialView:

@@ -16,7 +16,17 @@ from matplotlib.patheffects import withStroke
 from matplotlib.textpath import text_to_path
 from scipy.stats import beta
 
-from tessera.figures import BLUE, FIGURE_WIDTH, GREY, ORANGE, SKY, VERMILION, house_style, png
+from tessera.figures import (
+    BLUE,
+    FIGURE_WIDTH,
+    GREY,
+    ORANGE,
+    SKY,
+    VERMILION,
+    house_style,
+    png,
+    shorten,
+)
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -30,7 +40,6 @@ _MEGABASE = 1e6
 _PEAK = 1.0  # Mb to both sides that belong to the peak of a leading variant
 _MOST_LABELS = 12
 _COLUMNS, _ROWS = 1000, 300
-_LONGEST_NAME = 24
 _NAMED = {name: rank for rank, name in enumerate(("X", "Y", "XY", "MT", "M"))}
 
 
@@ -352,15 +361,6 @@ def _write_names(panel: Axes, height: float, x: Floats, y: Floats, names: npt.Ar
             path_effects=[withStroke(linewidth=2, foreground="white")],
             parse_math=False,
         )
-
-
-def shorten(name: str) -> str:
-    """Cut a name that is too long for a chart."""
-    return (
-        name
-        if len(name) <= _LONGEST_NAME
-        else name[: _LONGEST_NAME - 1] + "\N{HORIZONTAL ELLIPSIS}"
-    )
 
 
 def _width(name: str, points: float) -> float:

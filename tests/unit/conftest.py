@@ -6,6 +6,12 @@ import services
 
 
 @pytest.fixture
+def here(tmp_path, monkeypatch):
+    """Work in a folder of the test's own."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
 def write(tmp_path, monkeypatch):
     """Write texts to files of the working directory: ``write(p="...")`` makes p.txt."""
     monkeypatch.chdir(tmp_path)

@@ -8,7 +8,7 @@ from typing import Any
 
 from tessera.cells.definitions import unit
 from tessera.cells.markers import LEAST_CELLS, LEAST_SCORE
-from tessera.gwas_charts import shorten
+from tessera.figures import shorten
 from tessera.page import (
     Notice,
     Picture,

@@ -15,24 +15,18 @@ from matplotlib.patheffects import withStroke
 
 from tessera.cells.definitions import unit
 from tessera.figures import (
-    BLUE,
     FIGURE_WIDTH,
-    GREEN,
     GREY,
-    ORANGE,
+    PALETTE,
     QUANTITY_MAP,
-    SKY,
-    VERMILION,
     house_style,
     png,
+    shorten,
 )
-from tessera.gwas_charts import shorten
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-_PINK, _YELLOW, _BLACK = "#CC79A7", "#F0E442", "#1f2933"  # the rest of Okabe & Ito's palette
-_COLOURS = (BLUE, VERMILION, GREEN, ORANGE, SKY, _PINK, _BLACK, _YELLOW)
 _FAINT = "#d3d7dd"
 
 _LEFT, _RIGHT, _TOP = 1.75, 1.25, 0.35  # inches around a panel of groups by genes
@@ -147,7 +141,7 @@ def plane_by_group(umap: Floats, code: Ints, groups: Sequence[str]) -> bytes:
     """
     figure = Figure(figsize=(FIGURE_WIDTH, 0.56 * FIGURE_WIDTH))
     panel = figure.add_axes((0.03, 0.05, 0.94, 0.93))
-    colours = np.array([*(_COLOURS[k % len(_COLOURS)] for k in range(len(groups))), _FAINT])
+    colours = np.array([*(PALETTE[k % len(PALETTE)] for k in range(len(groups))), _FAINT])
     order = np.argsort(code < 0, kind="stable")[::-1]  # cells of no group lie below
     panel.scatter(
         umap[order, 0], umap[order, 1], s=_dot(len(code)), c=colours[code[order]], linewidths=0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -13,31 +14,22 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from tessera.figures import (
-    BLUE,
     FIGURE_WIDTH,
-    GREEN,
     GREY,
-    ORANGE,
+    PALETTE,
     QUANTITY_MAP,
-    SKY,
-    VERMILION,
     house_style,
     png,
+    shorten,
 )
 
-_COLOURS = (BLUE, VERMILION, GREEN, ORANGE, SKY, "#CC79A7", "#1f2933", "#F0E442")
 _FAINT = "#c3c9d1"
 _MARKERS = "osD^vPX*"
+short = partial(shorten, longest=38)  # most points of a grid have names that fit
 
 IMAGES = 12
 """Images that a chart has panels of."""
-_LONGEST = 38  # letters of a name
 _WRITTEN = 12  # points up to which numbers are written into the chart of agreement
-
-
-def short(name: str) -> str:
-    """Cut a name that is too long for a chart; those of most points of a grid are not."""
-    return name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def size_unit(unit: str, ndim: int) -> str:
@@ -87,9 +79,9 @@ def size_chart(
             high[rows["bin"].to_numpy() - full[0]] = rows["objects"]
             ratio = float(rows["high"].iloc[0] / rows["low"].iloc[0])
             edges = rows["low"].iloc[0] * ratio ** np.arange(len(full) + 1)
-            named = k < len(_COLOURS)
+            named = k < len(PALETTE)
             panel.stairs(
-                high, edges, color=_COLOURS[k] if named else _FAINT, lw=1.3 if named else 0.8,
+                high, edges, color=PALETTE[k] if named else _FAINT, lw=1.3 if named else 0.8,
                 label=short(point) if named else None, baseline=None,
             )  # fmt: skip
         panel.set_title(short(image), parse_math=False)
@@ -139,7 +131,7 @@ def stability_chart(counts: pd.DataFrame, parameters: pd.DataFrame, images: Sequ
         for k, each in enumerate(filters):
             line = rows[rows["filter"] == each].sort_values("_place", kind="stable")
             panel.plot(
-                line["_place"], line["objects"], color=_COLOURS[k % len(_COLOURS)], lw=1.2, ms=4,
+                line["_place"], line["objects"], color=PALETTE[k % len(PALETTE)], lw=1.2, ms=4,
                 marker=_MARKERS[k % len(_MARKERS)], label=short(each), clip_on=False,
             )  # fmt: skip
         panel.yaxis.set_major_locator(MaxNLocator(5, integer=True))

@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tessera.figures import BLUE, FIGURE_WIDTH, VERMILION, house_style, png
-from tessera.gwas_charts import LOG10P, Line, Track, manhattan, qq, shorten
+from tessera.figures import BLUE, FIGURE_WIDTH, VERMILION, house_style, png, shorten
+from tessera.gwas_charts import LOG10P, Line, Track, manhattan, qq
 from tessera.wgr.summary import GENOME_WIDE, HIT, LISTED, SUGGESTIVE, Summary
 
 _LEADERS = 5

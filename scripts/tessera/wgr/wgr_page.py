@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tessera.gwas_charts import LOG10P, shorten
+from tessera.figures import shorten
+from tessera.gwas_charts import LOG10P
 from tessera.page import (
     Notice,
     Picture,
