@@ -187,7 +187,7 @@ class _Sheet:
             if values in first:
                 pairs = zip(key, values, strict=True)
                 shown = ", ".join(f"{name} {value}" for name, value in pairs if value is not None)
-                remedy = f"each row needs a {' and '.join(key)} of its own"
+                remedy = f"each row needs its own {' and '.join(key)}"
                 self.add(f"row {number}", f"{shown} is already in row {first[values]}", remedy)
             else:
                 first[values] = number

@@ -186,8 +186,8 @@ def test_values_that_are_not_finite_are_counted_and_the_first_is_told(kind, dtyp
     }
     write[kind]()
     assert sentences(convert, kind, Path("out")) == [
-        f"{kind}: voxel z 3, y 9, x 20: has 3 values that are not finite, the first is inf; "
-        "replace them by numbers, 0 for instance."
+        f"{kind}: voxel z 3, y 9, x 20: is inf, the first of 3 values that are not finite; "
+        "replace what is not finite by numbers, 0 for instance."
     ]
     assert not Path("out/volume.json").exists()
     convert(kind, Path("out"), box=Box((0, 0, 0), (3, 40, 33)))

@@ -267,7 +267,7 @@ def test_duplicate_rows_name_both():
         f"02\t{LINE}\t",
         f"02\t{LINE}\tn/a",
     )
-    remedy = "each row needs a subject and session of its own"
+    remedy = "each row needs its own subject and session"
     assert found == [
         f"s.tsv: row 4: subject 01, session pre is already in row 2; {remedy}.",
         f"s.tsv: row 6: subject 02 is already in row 5; {remedy}.",

@@ -191,8 +191,9 @@ class _Finite:
         """Raise an error if there were any."""
         if self.count:
             z, y, x = self.first
-            what = f"has {self.count:,} values that are not finite, the first is {self.value}"
-            remedy = "replace them by numbers, 0 for instance"
+            what = f"is {self.value}, the first of {self.count:,} values that are not finite"
+            what = what if self.count > 1 else f"is {self.value}"
+            remedy = "replace what is not finite by numbers, 0 for instance"
             raise InputError(Problem(self.file, f"voxel z {z}, y {y}, x {x}", what, remedy))
 
 
